@@ -136,7 +136,7 @@ async fn phase_0_oplocks() {
         "an_exclusive_oplock_is_granted",
         "a_batch_oplock_is_granted",
         "a_second_open_breaks_a_batch_oplock_and_waits_for_the_answer",
-        "what_is_written_before_the_answer_is_what_the_other_reads",
+        "data_written_before_the_answer_is_what_the_other_reads",
         "a_lease_of_rwh_is_granted",
         "another_key_takes_write_caching_from_rwh",
     ]);

@@ -295,8 +295,8 @@ mod tests {
             };
             if let Ok(target) = target {
                 let capabilities = target.open(settings).unwrap().capabilities();
-                let told = (capabilities.name, &capabilities.fidelity_modes()[..]);
-                assert_eq!(told, (kind.backend, kind.fidelity_modes), "{text}");
+                let reported = (capabilities.name, &capabilities.fidelity_modes()[..]);
+                assert_eq!(reported, (kind.backend, kind.fidelity_modes), "{text}");
             } else {
                 assert_eq!(kind.fidelity_modes, [0; 0], "{text} cannot be used");
             }

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_is_kept_no_longer() {
+    fn a_closed_file_is_kept_no_longer() {
         let kept = Arc::new(KeptPaths::default());
         let asked = CreateParameters { reopen: true, ..CreateParameters::default() };
         let open = |number: u32| {

@@ -150,8 +150,9 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         }
         failed(&outcome.summary).for_each(|failed| report(LineKind::Verdict, &failed));
     }
-    let told = !outcome.summary.problems.is_empty() || failed(&outcome.summary).next().is_some();
-    if args.quiet && !args.json && !told {
+    let reported =
+        !outcome.summary.problems.is_empty() || failed(&outcome.summary).next().is_some();
+    if args.quiet && !args.json && !reported {
         exit_reasons(&outcome.summary).into_iter().for_each(|why| report(LineKind::Verdict, &why));
     }
     match printed {

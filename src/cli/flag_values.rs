@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn where_zero_makes_no_sense_it_is_refused() {
+    fn zero_is_refused_for_values_that_must_be_positive() {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert!(positive_duration("0").is_err());
         assert_eq!(positive_duration("1.5s"), Ok(Duration::from_millis(1_500)));

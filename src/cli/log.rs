@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_refused_and_quoted() {
+    fn a_malformed_module_is_refused_and_quoted() {
         for (wrong, quoted) in [
             ("smbench scheduler=debug", "smbench scheduler"),
             ("warn;smbench=debug", "warn;smbench"),

@@ -17,12 +17,13 @@ const MOST_TAGGED: usize = 10;
 pub(super) fn metrics(summary: &Summary, style: Style) -> Option<String> {
     let mut lines = Vec::new();
     for (name, metric) in &summary.metrics {
-        lines.push((printable(name, MAX_NAME_CHARS), told(&metric.figures, metric.unit)));
+        lines
+            .push((printable(name, MAX_NAME_CHARS), written_figures(&metric.figures, metric.unit)));
         for part in metric.tagged.iter().take(MOST_TAGGED) {
             let tags: Vec<String> =
                 part.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
             let tags = format!("  {}", printable(&tags.join(" "), MAX_NAME_CHARS));
-            lines.push((tags, told(&part.figures, metric.unit)));
+            lines.push((tags, written_figures(&part.figures, metric.unit)));
         }
         lines.extend(beyond(metric).map(|count| ("  others".into(), count)));
     }
@@ -47,7 +48,7 @@ fn beyond(metric: &MetricSummary) -> Option<String> {
     }
 }
 
-fn told(figures: &MetricFigures, unit: Option<MetricUnit>) -> String {
+fn written_figures(figures: &MetricFigures, unit: Option<MetricUnit>) -> String {
     let value = |value: f64| match unit {
         Some(MetricUnit::Ns) => time(value / 1e3),
         Some(MetricUnit::Bytes) => format!("{} B", plain(value)),

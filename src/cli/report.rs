@@ -170,15 +170,15 @@ fn expected(summary: &Summary) -> Option<String> {
             .and_modify(|count| *count = count.saturating_sub(group.operations.count));
     }
     let right = [NtStatus::SUCCESS, NtStatus::END_OF_FILE].map(|status| status.to_string());
-    let told = counts
+    let reported = counts
         .into_iter()
         .filter(|(status, count)| *count > 0 && !right.iter().any(|right| right == status));
-    let told: Vec<String> = told
+    let reported: Vec<String> = reported
         .map(|(status, count)| {
             format!("{} × {}", grouped(count), printable(status, MAX_NAME_CHARS))
         })
         .collect();
-    (!told.is_empty()).then(|| format!("expected    {}", told.join(", ")))
+    (!reported.is_empty()).then(|| format!("expected    {}", reported.join(", ")))
 }
 
 fn happenings(summary: &Summary, totals: &OperationTotals) -> Vec<String> {

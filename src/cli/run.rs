@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_arrives() {
+    fn every_flag_of_run_reaches_its_field() {
         let args = run(
             "smbench run day.lua -p users=10 -p io=4KiB --clients editors=3,readers=4 --clients 5 \
              --target smb://ada@nas/share --duration 1.5s --iterations 7 --seed 18446744073709551615 \

@@ -148,7 +148,7 @@ office.lua on";
     }
 
     #[test]
-    fn values_are_told_in_the_unit_of_the_metric() {
+    fn values_are_shown_in_the_unit_of_the_metric() {
         for (value, unit, text) in [
             (1_500.0, Unit::Time, "1.50 ms"),
             (0.0, Unit::Share, "0.00 %"),
@@ -188,12 +188,12 @@ office.lua on";
     }
 
     #[test]
-    fn those_that_failed_are_a_sentence_each_and_foreign_names_are_escaped() {
+    fn each_failed_threshold_is_a_sentence_and_foreign_names_are_escaped() {
         let mut summary = summary();
         summary.thresholds[1].phase = Some("\x1b[2J".into());
-        let told: Vec<String> = failed(&summary).collect();
+        let reported: Vec<String> = failed(&summary).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 "threshold failed: errors.rate < 0.1%, phase \\u{1b}[2J, workload editors: 0.20 %; ended the run after 6.0 s",
                 "threshold failed: write.response.p99 < 1s: no samples",

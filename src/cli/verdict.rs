@@ -53,8 +53,8 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
 /// Returns the exit code with its reasons; None if there are none.
 pub(super) fn exit_reasons(summary: &Summary) -> Option<String> {
     let reasons: Vec<&str> = summary.exit_reasons.iter().map(|reason| reason.name()).collect();
-    let told = || format!("exit code {}: {}", summary.exit_code, reasons.join(", "));
-    (!reasons.is_empty()).then(told)
+    let reported = || format!("exit code {}: {}", summary.exit_code, reasons.join(", "));
+    (!reasons.is_empty()).then(reported)
 }
 
 /// Returns how to make a late generator fast enough, by the cause of its lateness.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_generator_is_told_why_and_what_to_do() {
+    fn a_late_generator_is_reported_with_its_cause_and_a_remedy() {
         let facts = RunFacts { interrupted: true, cut_short: true, ..fixtures::facts() };
         assert_eq!(
             verdict(&late(facts), None, PLAIN),
@@ -148,7 +148,7 @@ exit code 130: interrupted, generator-limited
     #[test]
     fn the_advice_follows_from_the_cause() {
         let mut summary = late(fixtures::facts());
-        let mut told = |cause, script_hash: Option<&str>, target: &str| {
+        let mut reported = |cause, script_hash: Option<&str>, target: &str| {
             summary.trust.cause = Some(cause);
             summary.run.script_hash = script_hash.map(String::from);
             summary.target.url = target.into();
@@ -156,11 +156,11 @@ exit code 130: interrupted, generator-limited
             let line = text.lines().find(|line| line.ends_with("; --allow-late accepts it"));
             line.unwrap().to_string()
         };
-        assert!(told(Cause::Limit, None, "sim").contains("raise --limit"));
-        assert!(told(Cause::Generation, Some("ab"), "sim").contains("`smbench compile`"));
-        assert!(told(Cause::Generation, None, "sim").contains("--time-scale"));
-        assert!(told(Cause::Cpu, None, "smb://nas/share").contains("more cores"));
-        assert!(told(Cause::Cpu, None, "embedded").contains("--target smb://"));
-        assert!(told(Cause::Host, None, "sim").contains("nothing else to do"));
+        assert!(reported(Cause::Limit, None, "sim").contains("raise --limit"));
+        assert!(reported(Cause::Generation, Some("ab"), "sim").contains("`smbench compile`"));
+        assert!(reported(Cause::Generation, None, "sim").contains("--time-scale"));
+        assert!(reported(Cause::Cpu, None, "smb://nas/share").contains("more cores"));
+        assert!(reported(Cause::Cpu, None, "embedded").contains("--target smb://"));
+        assert!(reported(Cause::Host, None, "sim").contains("nothing else to do"));
     }
 }

@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_the_place_of_a_file_that_was_checked_is_checked_when_it_is_read() {
+    fn a_file_that_replaces_a_checked_one_is_checked_when_it_is_read() {
         let outside = tempfile::tempdir().unwrap();
         let secret = file(&outside, "secret");
         let directory = tempfile::tempdir().unwrap();

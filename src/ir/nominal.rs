@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_while_the_client_thinks_takes_no_time_where_it_is_dropped() {
+    fn an_arrival_dropped_during_think_time_takes_no_time() {
         let of = |late| {
             passed(&[
                 (arrival(0, 0, late), 0),

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_scaled_is_refused() {
+    fn phases_that_cannot_be_scaled_are_refused() {
         let nothing = Err(PhaseScalingError::NothingRecorded);
         assert_eq!(lengths(&[(5, false)], 10), nothing);
         assert_eq!(lengths(&[(5, false), (0, true)], 10), nothing);

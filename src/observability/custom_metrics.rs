@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_updated_is_there_and_claims_no_value() {
+    fn a_metric_that_was_never_updated_is_listed_without_a_value() {
         let summary = serde_json::to_value(metrics(&MetricKind::ALL).summary()).unwrap();
         assert_eq!(summary["app.counter"], json!({ "type": "counter", "value": 0 }));
         assert_eq!(summary["app.gauge"], json!({ "type": "gauge" }));

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn with_quiet_no_thread_is_started() {
+    fn quiet_starts_no_thread() {
         assert!(ProgressLines::of_stage(false, "reading").thread.is_none());
     }
 }

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_arrival_is_no_closed_loop() {
+    fn operations_after_an_arrival_are_no_closed_loop() {
         let mut arrival = completion(0, 0, fixtures::read(1), OK);
         arrival.operation.due = Due::Arrival { at_ns: 0, think_ns: 0, late: Late::Queue };
         let measurements = recorded([arrival, completion(0, 1, fixtures::read(1), OK)]);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_a_break_in_a_closed_loop_is_not_behind() {
+    fn an_operation_that_waited_for_a_break_in_a_closed_loop_is_not_behind() {
         let mut waited = completion(0, 0, fixtures::read(1), OK);
         waited.times.eligible_ns = waited.times.due_ns + 5;
         waited.times.issued_ns = waited.times.eligible_ns + 1;
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_has_no_times() {
+    fn an_operation_that_was_not_sent_has_no_times() {
         let skipped = CompletionStatus::Skipped { cause_seq: 0 };
         let measurements = recorded([
             completion(0, 1, fixtures::read(1), skipped),

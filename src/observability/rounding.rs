@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_decimals_are_printed_as_keep_the_text_true() {
+    fn values_are_printed_with_enough_decimals_to_be_true() {
         assert_eq!(rounded(1.04, 1, |text| value(text) > 1.0), "1.04");
         assert_eq!(rounded(1.2, 1, |text| value(text) > 1.0), "1.2");
         assert_eq!([0.0, 0.04, 1.0].map(|number| nonzero(number, 1)), ["0.0", "0.04", "1.0"]);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_a_bound_is_printed_above_it() {
+    fn a_value_above_a_bound_is_printed_above_it() {
         assert_eq!(percent_above(1.0, 101, 10_000), "1.01 %");
         assert_eq!(percent_above(10.0, 10_000_001, 100_000_000), "10.000001 %");
         assert_eq!(percent_above(1.0, 1, 1), "100.0 %");

@@ -86,7 +86,7 @@ fn failures_are_listed_by_status_and_add_up() {
 }
 
 #[test]
-fn what_fails_in_setup_or_a_phase_exits_4_and_in_teardown_is_only_told() {
+fn failures_in_setup_or_a_phase_exit_with_4_and_in_teardown_are_only_reported() {
     let exit_code = |section: Section, phase| {
         let mut recorder = fixtures::recorder();
         let status = fixtures::failed(NtStatus::ACCESS_DENIED);
@@ -124,7 +124,7 @@ fn a_late_generator_exits_5_unless_that_is_allowed() {
 }
 
 #[test]
-fn a_workload_that_drops_iterations_is_told_with_its_own_number_of_them() {
+fn a_workload_that_drops_iterations_is_reported_with_its_own_number_of_them() {
     let mut recorder = fixtures::recorder();
     for (client_idx, outcome) in
         [(0, Dropped), (0, Finished), (0, Finished), (2, Finished), (2, Finished)]
@@ -148,7 +148,7 @@ fn sent_a_hundred(mut recorder: Recorder) -> Recorder {
 }
 
 #[test]
-fn what_was_left_unissued_is_judged_where_the_cut_was_in_a_recorded_phase() {
+fn unissued_operations_are_judged_if_the_cut_was_in_a_recorded_phase() {
     let mut recorder = sent_a_hundred(fixtures::recorder());
     let unissued = Unissued { by_limit: 2, late_ns: 11_000_000, ..Unissued::default() };
     recorder.event(Event::Unissued(unissued));
@@ -165,7 +165,7 @@ fn what_was_left_unissued_is_judged_where_the_cut_was_in_a_recorded_phase() {
 }
 
 #[test]
-fn what_was_left_unissued_of_a_recorded_phase_is_judged_after_a_cooldown_too() {
+fn unissued_operations_of_a_recorded_phase_are_judged_after_a_cooldown_too() {
     let header = fixtures::layout().header.clone();
     let phase =
         |name: &str, record| Phase { name: name.into(), duration_ns: 1_000_000_000, record };

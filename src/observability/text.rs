@@ -55,14 +55,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn control_sequences_of_a_terminal_are_escaped() {
         assert_eq!(printable("a\x1b[2Jb\r\n\u{9b}31m", 80), r"a\u{1b}[2Jb\u{d}\u{a}\u{9b}31m");
         assert_eq!(printable("cod\u{202e}txt.exe\u{200b}", 80), r"cod\u{202e}txt.exe\u{200b}");
         assert_eq!(printable("Ünïcode/日本.docx", 80), "Ünïcode/日本.docx");
     }
 
     #[test]
-    fn what_is_too_long_loses_its_middle() {
+    fn a_long_text_loses_its_middle() {
         assert_eq!(printable("0123456789", 10), "0123456789");
         assert_eq!(printable("0123456789A", 10), "012…56789A");
         assert_eq!(printable(&"é".repeat(1_000), 30).chars().count(), 30);

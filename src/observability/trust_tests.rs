@@ -116,7 +116,7 @@ fn one_percent_left_unissued_is_trusted_and_more_is_not() {
 }
 
 #[test]
-fn what_waited_for_a_slow_server_is_no_fault_of_the_generator() {
+fn waiting_for_a_slow_server_is_no_fault_of_the_generator() {
     let mut recorded = phase(100, 0);
     (0..10).for_each(|_| recorded.backlog.record(5_000 * MS));
     let unissued = Unissued { by_backlog: 1_000, backlog_ns: 5_000 * MS, ..Unissued::default() };
@@ -147,13 +147,13 @@ fn a_stream_most_of_the_delay_waited_for_is_the_cause() {
     let evidence = Evidence { processors: Some(used(3.9)), ..of(&recorded) };
     let more = format!("{text}, and this process used 3.9 of 4 cores");
     assert_eq!(cause(&recorded, evidence), (Cause::Generation, more));
-    for (script, generators, told) in [
+    for (script, generators, reported) in [
         (true, 3, "3 threads generate them (--generators)"),
         (false, 1, "one thread reads them all from the document"),
     ] {
         let evidence = Evidence { script, generators, ..of(&recorded) };
         let (_, text) = cause(&recorded, evidence);
-        assert!(text.ends_with(&format!("not generated yet; {told}")), "{text}");
+        assert!(text.ends_with(&format!("not generated yet; {reported}")), "{text}");
     }
 }
 
@@ -220,7 +220,7 @@ fn a_host_that_is_busy_with_other_things_is_the_cause_with_figures() {
 }
 
 #[test]
-fn what_was_never_issued_names_its_cause_where_nothing_was_issued_late() {
+fn unissued_operations_name_their_cause_if_nothing_was_issued_late() {
     let recorded = phase(100, 0);
     let unissued = Unissued {
         by_limit: 60,
@@ -240,7 +240,7 @@ fn what_was_never_issued_names_its_cause_where_nothing_was_issued_late() {
 }
 
 #[test]
-fn lateness_is_told_by_cause_in_a_valid_run_too() {
+fn lateness_is_reported_by_cause_in_a_valid_run_too() {
     let mut recorded = phase(1_000, 0);
     recorded.lateness.record(9 * MS);
     (recorded.late_by_limit_ns, recorded.late_by_generation_ns) = (2_000_000, 4_000_000);
@@ -258,7 +258,7 @@ fn an_instant_backend_is_still_asked_for_its_late_operations() {
 }
 
 #[test]
-fn a_late_generator_weighs_more_than_an_interruption_and_both_are_told() {
+fn a_late_generator_weighs_more_than_an_interruption_and_both_are_reported() {
     let trust = judge(&Evidence { cut_short: true, ..of(&phase(100, 2)) });
     assert_eq!(trust.verdict, TrustVerdict::GeneratorLimited);
     assert_eq!(trust.reasons.last().unwrap(), "the run was cut short");
@@ -267,7 +267,7 @@ fn a_late_generator_weighs_more_than_an_interruption_and_both_are_told() {
 }
 
 #[test]
-fn a_single_event_dropped_before_a_hook_is_told_and_weighs_more_than_a_cut() {
+fn a_single_event_dropped_before_a_hook_is_reported_and_weighs_more_than_a_cut() {
     let recorded = phase(100, 0);
     let with = |dropped, cut_short| {
         let hook_events = HookEvents { delivered: 9, dropped };
@@ -293,7 +293,7 @@ fn a_run_that_sent_nothing_says_so() {
 }
 
 #[test]
-fn what_is_too_little_to_judge_is_not_judged() {
+fn a_run_with_too_few_operations_is_not_judged() {
     let judged = |sent, recorded_for| {
         let recorded = phase(sent, sent);
         judge(&Evidence { recorded_for, ..of(&recorded) })
@@ -313,7 +313,7 @@ fn what_is_too_little_to_judge_is_not_judged() {
 }
 
 #[test]
-fn an_interruption_and_dropped_events_are_told_of_a_run_that_is_not_judged() {
+fn an_interruption_and_dropped_events_are_reported_of_a_run_that_is_not_judged() {
     let recorded = phase(5, 0);
     let cut = judge(&Evidence { cut_short: true, ..of(&recorded) });
     assert_eq!(cut.verdict, TrustVerdict::Interrupted);

@@ -98,10 +98,10 @@ deviations! {
         a_deletion_takes_handle_caching: "no break within",
     }
     samba Always "Samba compares the attributes when it overwrites a file, but not when it supersedes one" {
-        what_is_hidden_is_overwritten_only_to_be_hidden: "FILE_SUPERSEDE of",
+        a_hidden_file_is_overwritten_only_with_the_hidden_attribute: "FILE_SUPERSEDE of",
     }
     samba Always "it finds that the file is open before it checks whether the file is marked for deletion" {
-        what_is_to_be_deleted_is_never_replaced: "got STATUS_ACCESS_DENIED",
+        a_file_that_is_to_be_deleted_is_never_replaced: "got STATUS_ACCESS_DENIED",
     }
     samba Always "Samba checks only whether the directory is open with DELETE access (smbtorture smb2.rename)" {
         a_directory_that_is_not_shared_for_writing_takes_no_file: "got STATUS_SUCCESS",
@@ -135,7 +135,7 @@ deviations! {
         a_rename_of_a_directory_asks_who_caches_handles_below: "no break within",
     }
     samba Always "Samba 4.17 refuses to replace an open file and breaks no lease to have it closed (smbtorture smb2.lease.v2_rename_target_overwrite, of a later version)" {
-        what_a_rename_replaces_must_be_closed_first: "no break within",
+        a_file_that_a_rename_replaces_must_be_closed_first: "no break within",
     }
     samba Always "Samba 4.17 breaks nothing for a deletion (smbtorture smb2.lease.initial_delete_disconnect, of a later version)" {
         a_deletion_on_close_takes_handle_caching_when_it_comes: "no break within",
@@ -148,7 +148,7 @@ deviations! {
         overwriting_what_is_locked_makes_room_for_a_lease: "got H, not RH",
     }
     samba Always "Samba 4.17 counts an epoch for a lease that it does not grant (smbtorture smb2.lease.lease-epoch, of a later version)" {
-        what_is_not_granted_counts_no_epoch: "got (none, 1)",
+        a_lease_that_is_not_granted_counts_no_epoch: "got (none, 1)",
     }
     embedded Always "crate smb-server does not open the rename's target directory; its storage refuses the rename" {
         a_directory_does_not_move_into_itself: "got STATUS_ACCESS_DENIED",
@@ -169,19 +169,19 @@ deviations! {
         beside_another_lease_r_is_upgraded_to_rh: "got RH, not R",
     }
     embedded Always "crate smb-server breaks the rest in one step, not in two" {
-        what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer: "RH, none)",
+        caching_that_must_go_during_a_break_is_broken_after_its_answer: "RH, none)",
     }
     embedded Always "crate smb-server breaks the lease but does not wait for the answer" {
         a_rename_takes_handle_caching_and_waits: "got STATUS_SUCCESS",
     }
     embedded Always "crate smb-server does not compare attributes" {
-        what_is_hidden_is_overwritten_only_to_be_hidden: "got STATUS_SUCCESS",
+        a_hidden_file_is_overwritten_only_with_the_hidden_attribute: "got STATUS_SUCCESS",
     }
     embedded Always "crate smb-server does not check for undefined rights" {
         an_open_for_what_there_is_not_is_access_denied: "got STATUS_SUCCESS",
     }
     embedded Always "it finds that the file is open before it checks whether the file is marked for deletion" {
-        what_is_to_be_deleted_is_never_replaced: "got STATUS_ACCESS_DENIED",
+        a_file_that_is_to_be_deleted_is_never_replaced: "got STATUS_ACCESS_DENIED",
     }
     embedded Always "crate smb-server does not check how others have the rename's target directory open" {
         a_directory_that_is_not_shared_for_writing_takes_no_file: "got STATUS_SUCCESS",
@@ -197,7 +197,7 @@ deviations! {
         a_directory_is_never_temporary: "got STATUS_SUCCESS",
     }
     embedded Always "crate smb-server has no privileges" {
-        what_is_audited_is_not_opened_without_the_privilege: "got STATUS_SUCCESS",
+        an_audited_file_is_not_opened_without_the_privilege: "got STATUS_SUCCESS",
     }
     embedded Always "it looks for the lock before it checks the range" {
         an_unlock_past_the_last_offset_is_invalid: "got STATUS_RANGE_NOT_LOCKED",

@@ -114,7 +114,7 @@ mod tests {
     use crate::probe::cases::{AREAS, all};
 
     #[test]
-    fn everything_that_is_told_rests_on_cases_there_are() {
+    fn everything_that_is_reported_rests_on_existing_cases() {
         for (what, shown) in FEATURES {
             for name in *shown {
                 let is_area = AREAS.iter().any(|(area, _)| area == name);

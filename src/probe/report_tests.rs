@@ -116,7 +116,7 @@ fn a_known_deviation_says_why_and_what_it_supports_follows_from_the_cases() {
 }
 
 #[test]
-fn what_was_not_run_is_no_failure_and_the_exit_code_says_why_it_was_not() {
+fn a_case_that_was_not_run_is_no_failure_and_the_exit_code_says_why() {
     for (missed, interrupted, code, reasons) in [
         (NotRunReason::Interrupted, true, 130, vec!["interrupted"]),
         (NotRunReason::TimeUp, false, 130, vec!["interrupted"]),
@@ -134,7 +134,7 @@ fn what_was_not_run_is_no_failure_and_the_exit_code_says_why_it_was_not() {
 }
 
 #[test]
-fn what_was_asked_of_a_part_says_no_more_than_it_can() {
+fn a_probe_of_some_cases_reports_only_features_that_they_show() {
     let answer = |what: &str, verdict_of: &dyn Fn(&Case) -> CaseVerdict| {
         let supports = report(verdict_of, SuiteResults::default()).supports;
         let row = supports.into_iter().find(|row| row.what == what).unwrap();

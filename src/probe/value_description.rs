@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_is_told_in_the_words_of_rust() {
+    fn no_value_is_described_in_the_words_of_rust() {
         let file_id = FileId { persistent: 1, volatile: 2 };
         let broken = LeaseBreak {
             key: [0x0A; 16],
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn long_bytes_are_told_where_they_differ() {
+    fn long_bytes_are_described_by_where_they_differ() {
         let found = vec![7_u8; 1_000];
         let mut expected = found.clone();
         expected[900] = 8;

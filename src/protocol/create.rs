@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn written_create_parameters_read_back() {
         let parameters = CreateParameters {
             access_mask: Some(0x8012_0089),
             share_mode: Some(0),

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_granted_nothing_has_nothing_to_break() {
+    fn an_open_without_a_grant_has_nothing_to_break() {
         assert_eq!(HandleState::new(&oplock(OplockLevel::None)), None);
         assert!(HandleState::new(&lease(LeaseState::NONE, 1)).is_some());
     }

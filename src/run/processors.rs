@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proc_stat_is_not_believed() {
+    fn a_malformed_proc_stat_is_not_believed() {
         assert_eq!(Ticks::read(""), None);
         assert_eq!(Ticks::read("cpu  1 2 3\n"), None);
         assert_eq!(Ticks::read("intr 5\n"), None);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_made_it_continue_before_it_measured_does_not_count() {
+    fn being_continued_before_measuring_does_not_count() {
         let mut watch = ProcessorWatch::default();
         watch.note_continued();
         watch.note(true, 10);

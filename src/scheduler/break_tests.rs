@@ -238,7 +238,7 @@ fn a_run_that_is_given_up_cuts_its_breaks() {
 }
 
 #[test]
-fn who_waits_obeys_the_next_order_and_has_waited_until_then() {
+fn a_waiting_client_obeys_the_next_order_and_has_waited_until_then() {
     let play = Play { on_break: IGNORE, ..Play::default() };
     let seen = play.seen(vec![
         (0, 0, open("batch")),

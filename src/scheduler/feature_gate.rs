@@ -124,7 +124,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_a_mode_leaves_out_is_told_with_the_mode_that_has_all_of_it() {
+    fn a_feature_that_a_mode_lacks_is_reported_with_the_mode_that_has_all_features() {
         let none = gate(&ALL, Some(0), false);
         assert_eq!(check(&none, &[Feature::Locks]), Ok(()));
         let message = check(&none, &[Feature::Locks, Feature::ShareMode, Feature::Caching]);

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_asked_for_before_the_present_section_is_not_made_any_more() {
+    async fn operations_requested_before_the_present_section_are_not_made_any_more() {
         let (go, wait) = std_mpsc::channel();
         let (tell, asked) = std_mpsc::channel();
         let slow = std::sync::Mutex::new(Some(Slow(header(), wait, tell)));

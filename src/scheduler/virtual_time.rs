@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadlock_is_told_instead_of_hanging() {
+    fn a_deadlock_is_reported_instead_of_hanging() {
         let clock = VirtualClock::default();
         let stalled = clock.block_on(std::future::pending::<()>()).unwrap_err();
         assert_eq!(stalled, Stalled { now_ns: 0 });

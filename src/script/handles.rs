@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn handles_of_other_clients_and_from_before_teardown_are_told_apart() {
+    fn handles_of_other_clients_and_from_before_teardown_are_distinguished() {
         let (mut ours, mut theirs) = (Handles::new(0), Handles::new(1));
         let (_, foreign) = theirs.open().unwrap();
         let (_, mine) = ours.open().unwrap();

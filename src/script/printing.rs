@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_cannot_steer_a_terminal() {
+    fn printed_text_cannot_steer_a_terminal() {
         assert_eq!(printable("a\tb\nc"), "a\tb\nc");
         assert_eq!(printable("\x1b[2J\r\u{202e}x\0"), "\\u{1b}[2J\\r\\u{202e}x\\u{0}");
         assert!(printable(&"x".repeat(100_000)).len() < 5_000);

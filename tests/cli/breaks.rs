@@ -183,7 +183,7 @@ fn held_for_long(on_break: &str) -> String {
 /// checks.
 #[test]
 #[ignore = "waits out Samba's 35 s"]
-fn who_wants_a_file_whose_break_nobody_answers_waits_as_long_as_samba_does() {
+fn an_open_whose_break_nobody_answers_waits_as_long_as_samba_does() {
     let waits = |settings| {
         let Some(samba) = Samba::start(settings) else { return };
         let place = Place::with_script(&held_for_long("policy = 'ignore'"));

@@ -60,7 +60,7 @@ fn an_error_in_a_teardown_is_refused_before_a_run_connects() {
 }
 
 #[test]
-fn what_a_script_prints_is_printed_once_by_a_run_and_by_one_that_is_refused() {
+fn output_of_a_script_is_printed_once_by_a_run_and_by_a_refused_one() {
     let place = Place::new();
     let script = |then: &str| {
         format!(

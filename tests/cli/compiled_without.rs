@@ -53,7 +53,7 @@ fn a_script_that_a_document_has_whole_is_compiled_without_a_word() {
 }
 
 #[test]
-fn what_version_1_has_no_place_for_is_named() {
+fn parts_that_version_1_cannot_contain_are_named() {
     let place = Place::with_script(&format!(
         "local P = bench.params {{ n = {{ type = 'int', default = 1 }} }}
         bench.phases {{ {{ name = 'a', duration = '1s' }} }}

@@ -76,7 +76,7 @@ fn a_document_compiled_for_a_length_is_what_a_run_of_that_length_does() {
 }
 
 #[test]
-fn what_has_no_recorded_phase_has_none_to_scale() {
+fn a_stream_without_a_recorded_phase_has_none_to_scale() {
     let warmup = r#"bench.phases { { name = "warmup", duration = "1s", record = false } }
         bench.workload { name = "w", iteration = function(c) c:stat("") c:think("5ms") end }"#;
     let place = Place::with_script(warmup);

@@ -78,7 +78,7 @@ fn tagged(summary: &Value, metric: &str, tag: &str) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn what_was_granted_is_the_same_in_the_log_in_hooks_and_in_the_summary() {
+fn grants_are_the_same_in_the_log_in_hooks_and_in_the_summary() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     for target in [samba.url(), "sim".to_string()] {
         let place = Place::with_script(EVERY_GRANT);
@@ -343,7 +343,7 @@ fn a_script_and_its_documents_are_granted_and_lose_the_same() {
 /// A directory's lease is not broken by changes that its owner makes below it with the lease's key
 /// as their parent key (MS-SMB2 3.3.4.7).
 #[test]
-fn with_a_parent_key_a_clients_own_changes_do_not_break_its_directory_lease() {
+fn a_clients_own_changes_with_a_parent_key_do_not_break_its_directory_lease() {
     let script = |parent: &str| {
         format!(
             r#"local F = "0f0e0d0c0b0a09080706050403020100"

@@ -187,7 +187,7 @@ fn a_file_that_is_no_script_is_refused_without_running_it() {
 }
 
 #[test]
-fn what_a_script_prints_goes_to_standard_error_and_cannot_play_tricks() {
+fn output_of_a_script_goes_to_standard_error_with_its_control_characters_escaped() {
     let place = Place::with_script(
         "print('hello \\27[31m') bench.workload { name = 'w', iteration = function(c) c:stat('') end }",
     );

@@ -69,7 +69,7 @@ fn lease_keys_follow_their_files_when_the_directory_is_renamed() {
 }
 
 #[test]
-fn what_a_client_renames_and_deletes_by_path_breaks_no_lease_of_its_own() {
+fn a_clients_renames_and_deletes_by_path_break_no_lease_of_its_own() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let script = "bench.workload { name = 'editor', iteration = function(c)
         local old = c:open('doc', 'rw', { lease = 'RWH', on_break = { policy = 'ignore' } })

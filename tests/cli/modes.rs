@@ -133,7 +133,7 @@ fn a_mode_is_named_by_a_flag_or_a_variable() {
 }
 
 #[test]
-fn what_a_workload_says_it_needs_counts_before_it_shows() {
+fn the_declared_needs_of_a_workload_count_before_its_operations_show_them() {
     let script = "bench.workload { name = 'w', needs = { mode = 2 }, iteration = function(c) c:stat('') end }";
     let place = Place::with_script(script);
     assert_eq!(mode(&place.run("s.lua --target sim --iterations 1").end().summary()), 2);

@@ -60,7 +60,7 @@ fn unexpected_failures_exit_4_and_are_listed_by_status() {
 }
 
 #[test]
-fn what_is_expected_is_no_failure_and_keeps_its_status() {
+fn an_expected_status_is_no_failure_and_keeps_its_name() {
     let place = Place::with_script(
         r#"bench.workload { name = "w", iteration = function(c)
             c:delete("none", { expect = "OBJECT_NAME_NOT_FOUND" })

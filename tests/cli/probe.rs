@@ -116,7 +116,7 @@ fn an_interrupted_probe_cleans_up_and_reports_the_cases_it_did_not_run() {
 }
 
 #[test]
-fn what_an_interrupted_probe_did_not_ask_stands_apart_from_what_differs() {
+fn cases_that_an_interrupted_probe_did_not_run_stand_apart_from_differences() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let place = Place::new();
     let running = begun(&samba, &place, "");

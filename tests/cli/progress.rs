@@ -52,7 +52,7 @@ fn a_run_in_a_pipe_says_every_five_seconds_what_it_does_and_with_quiet_nothing()
 }
 
 #[test]
-fn with_a_log_of_json_each_line_of_progress_is_an_object_with_its_figures() {
+fn each_line_of_progress_in_a_json_log_is_an_object_with_its_figures() {
     let place = Place::with_script(SCRIPT);
     let ended = place.run("s.lua --target sim --log-format json --duration 6s").end().exits(4);
     let lines: Vec<Value> =

@@ -141,7 +141,7 @@ fn a_share_that_is_read_only_takes_no_writes() {
 }
 
 #[test]
-fn what_cannot_be_served_is_one_error() {
+fn a_server_that_cannot_be_started_ends_with_one_error() {
     let place = Place::new();
     place.write("file", "");
     let refused = |flags: &str| {

@@ -60,7 +60,7 @@ fn a_failed_threshold_exits_99_and_all_are_reported_first_in_order() {
 }
 
 #[test]
-fn those_of_the_command_line_hold_beside_the_scripts() {
+fn thresholds_of_the_command_line_hold_beside_those_of_the_script() {
     let place = Place::with_script(&format!("{SCRIPT} bench.thresholds {{ 'stat.count > 0' }}"));
     let typed = |out: &str, expression: &str| {
         let line = "s.lua --target sim --iterations 5 --json";

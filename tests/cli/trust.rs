@@ -128,7 +128,7 @@ fn a_slow_server_is_no_late_generator_in_a_closed_loop() {
 }
 
 #[test]
-fn with_recorded_times_a_slow_server_is_no_late_generator_and_its_backlog_is_reported() {
+fn a_slow_server_is_no_late_generator_at_recorded_times_and_its_backlog_is_reported() {
     let place = Place::new();
     place.write("d.json", everything_at_once(1, 40_000));
     let line = "d.json --target sim --duration 1s --late-bound 1s";

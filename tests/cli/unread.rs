@@ -51,7 +51,7 @@ fn a_run_whose_log_nobody_reads_ends_as_any_other_and_says_what_was_dropped() {
 }
 
 #[test]
-fn what_a_script_prints_to_nobody_holds_up_neither_its_clients_nor_its_hooks() {
+fn output_that_nobody_reads_delays_neither_clients_nor_hooks() {
     let place = Place::with_script(
         "local text = ('x'):rep(1000)
         bench.workload { name = 'w', iteration = function(c) print(text) c:stat('') end }

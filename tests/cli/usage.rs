@@ -84,7 +84,7 @@ fn a_script_without_a_command_and_a_misspelt_command_are_answered_with_the_whole
 }
 
 #[test]
-fn what_is_no_script_is_answered_with_the_one_that_was_meant() {
+fn the_error_about_a_missing_script_names_the_one_that_was_meant() {
     let place = Place::with_script(SCRIPT);
     place.write("office.lua", SCRIPT);
     place.write("day.jsonl", "");

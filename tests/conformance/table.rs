@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_skipped_or_not_granted_says_why_and_is_no_fault() {
+    fn a_case_that_was_skipped_or_not_granted_says_why_and_is_no_fault() {
         for verdict in
             [CaseVerdict::Skipped("no locks".into()), CaseVerdict::NotGranted("no locks".into())]
         {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_run_is_a_fault_of_its_own_and_no_failure() {
+    fn a_case_that_was_not_run_is_a_fault_of_its_own_and_no_failure() {
         let Judged { table, faults } = judged(CaseVerdict::NotRun(NotRunReason::TimeUp), None);
         assert_eq!(faults, ["b: one (): no time was left"]);
         let rows: Vec<Vec<&str>> = table

@@ -218,7 +218,7 @@ impl SMBFileHandle for Handle {
 /// Compares the verdicts of all cases but two kinds: cases that need a second operation while one
 /// waits, and cases that read bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_backend_does_it_does_through_a_connection_state() {
+async fn a_backend_behaves_the_same_through_a_connection_state() {
     let waits = |need: &Feature| matches!(need, Feature::Caching | Feature::BlockingLocks);
     let cases: Vec<&Case> =
         probe::all().into_iter().filter(|case| !case.needs.iter().any(waits)).collect();

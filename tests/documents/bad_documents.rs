@@ -54,7 +54,7 @@ fn delete(op_id: &str, client: &str, micros: u64) -> String {
 }
 
 #[test]
-fn what_is_no_document_at_all() {
+fn text_that_is_no_document_is_refused() {
     let directory = Directory::new();
     let say = |name: &str, content: &str| message(&directory, name, content);
     assert_eq!(say("x.json", ""), r#"x.json: is empty; a document starts with {"version": 1 or 2"#);

@@ -15,7 +15,7 @@ use crate::random::{Made, header, stream};
 use crate::{Directory, all_operations, load_default};
 
 #[test]
-fn what_is_compiled_loads_as_the_same_operations_with_the_same_hash() {
+fn a_compiled_document_loads_as_the_same_operations_with_the_same_hash() {
     let directory = Directory::new();
     let blob = directory.write("blob", "12345");
     for seed in 0..40 {

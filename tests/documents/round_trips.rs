@@ -189,7 +189,7 @@ fn asking_for_a_later_section_abandons_the_earlier() {
 }
 
 #[test]
-fn how_breaks_are_answered_goes_through_both_versions() {
+fn the_answers_to_breaks_go_through_both_versions() {
     let directory = Directory::new();
     let open = |client: u32, handle: u32, smb: &str| {
         format!(

@@ -99,7 +99,7 @@ async fn a_server_that_does_not_speak_smb_is_reported_as_one() {
 }
 
 #[tokio::test]
-async fn what_was_negotiated_is_described() {
+async fn the_negotiated_protocol_is_described() {
     let Some(samba) = Samba::start(Settings::default()) else { return };
     let backend = samba_backend(&samba);
     assert_eq!(backend.server(), Default::default(), "nothing is known before");

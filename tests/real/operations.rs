@@ -8,7 +8,7 @@ use smbench::protocol::{CreateParameters, NtStatus};
 use crate::start::{Servers, create, delete, list, mkdir, open, path, rename, rmdir, stat, status};
 
 #[tokio::test]
-async fn what_was_written_is_read_and_a_read_at_the_end_is_short_then_end_of_file() {
+async fn written_data_is_read_and_a_read_at_the_end_is_short_then_end_of_file() {
     let servers = Servers::start();
     for connection in servers.connections().await {
         let file = create(&*connection, "a").await;

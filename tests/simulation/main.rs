@@ -92,18 +92,18 @@ fn every_operation_completes_exactly_once_in_order_and_the_run_ends() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut seen = Seen::default();
     std::thread::scope(|scope| {
-        let (told, results) = mpsc::channel();
+        let (reported, results) = mpsc::channel();
         for _ in 0..threads {
-            let (seeds, next, told) = (&seeds, &next, told.clone());
+            let (seeds, next, reported) = (&seeds, &next, reported.clone());
             scope.spawn(move || {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if told.send((seed, run_seed(seed))).is_err() {
+                    if reported.send((seed, run_seed(seed))).is_err() {
                         return;
                     }
                 }
             });
         }
-        drop(told);
+        drop(reported);
         let mut running: BTreeSet<u64> = seeds.iter().copied().collect();
         for _ in 0..seeds.len() {
             let (seed, ran) = next_end(&results).unwrap_or_else(|| {
@@ -134,11 +134,11 @@ fn every_operation_completes_exactly_once_in_order_and_the_run_ends() {
 
 #[test]
 fn the_same_seed_gives_the_same_events_at_the_same_times() {
-    let told = |seed| {
+    let reported = |seed| {
         let outcome = Scenario::random(seed).run();
         outcome.log.iter().map(|logged| format!("{logged:?}")).collect::<Vec<_>>()
     };
     for seed in seeds(10).into_iter().take(10) {
-        assert_eq!(told(seed), told(seed), "seed {seed}");
+        assert_eq!(reported(seed), reported(seed), "seed {seed}");
     }
 }

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_are_counted_with_their_time_and_let_go_together() {
+    fn waiting_operations_are_counted_with_their_time_and_released_together() {
         let block = Arc::new(Block::default());
         let mut first = Box::pin(wait(&block, 10).unwrap().over());
         let mut second = Box::pin(wait(&block, 30).unwrap().over());

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_pieces_is_read_back_in_any_other_pieces() {
+    fn data_written_in_pieces_is_read_back_in_any_other_pieces() {
         let mut content = content(1 << 20);
         let data: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
         for (i, piece) in data.chunks(7_001).enumerate().rev() {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_reads_as_zeros_after_growing_again() {
+    fn a_truncated_range_reads_as_zeros_after_growing_again() {
         let mut content = content(1 << 20);
         content.write(0, &[7; 100_000]).unwrap();
         content.truncate(10).unwrap();

@@ -44,8 +44,8 @@ fn a_waiting_open_goes_on_as_soon_as_the_break_is_acknowledged() {
     let mut waiting = pin!(other.open_with("f", CreateDisposition::OpenIf, &wanted));
     assert!(waiting.as_mut().now_or_never().is_none());
     let file_id = held.granted().unwrap().file_id;
-    let told = Break::Oplock(OplockBreak { file_id, level: OplockLevel::II });
-    assert_eq!((holder.told(), holder.told()), (Some(told), None));
+    let notice = Break::Oplock(OplockBreak { file_id, level: OplockLevel::II });
+    assert_eq!((holder.next_break(), holder.next_break()), (Some(notice), None));
     now(held.write(0, Bytes::from_static(b"what was cached"))).unwrap();
     assert!(waiting.as_mut().now_or_never().is_none(), "a write is no answer");
     now(held.acknowledge_oplock_break(OplockLevel::II)).unwrap();
@@ -69,7 +69,7 @@ fn a_lease_is_answered_by_its_key_beside_an_operation_in_flight() {
     let mut waiting = pin!(other.open_with("f", CreateDisposition::Open, &nothing));
     assert!(waiting.as_mut().now_or_never().is_none());
     // Through the field alone: the operation in flight borrows nothing of it.
-    let told = holder.breaks.next().now_or_never().flatten().unwrap();
+    let notice = holder.breaks.next().now_or_never().flatten().unwrap();
     let key = held.granted().unwrap().lease.unwrap().key;
     let expected = LeaseBreak {
         key,
@@ -78,8 +78,8 @@ fn a_lease_is_answered_by_its_key_beside_an_operation_in_flight() {
         epoch: 2,
         acknowledgement_required: true,
     };
-    assert_eq!(told, Break::Lease(expected));
-    holder.answers(told.acknowledgement()).unwrap();
+    assert_eq!(notice, Break::Lease(expected));
+    holder.answers(notice.acknowledgement()).unwrap();
     assert!(waiting.as_mut().now_or_never().unwrap().is_ok());
     assert!(in_flight.as_mut().now_or_never().is_none());
 }
@@ -114,13 +114,13 @@ fn a_break_nobody_answers_is_over_after_35_seconds() {
         let nothing = plain();
         let mut waiting = pin!(other.open_with("f", CreateDisposition::Open, &nothing));
         assert!(waiting.as_mut().now_or_never().is_none());
-        let told = holder.told().unwrap();
+        let notice = holder.next_break().unwrap();
         test_server.clock.pass(BREAK_TIMEOUT_NS - 1);
         assert!(waiting.as_mut().now_or_never().is_none());
         test_server.clock.pass(1);
         assert!(waiting.as_mut().now_or_never().unwrap().is_ok());
-        let late = holder.answers(told.acknowledgement());
-        let expected = match told {
+        let late = holder.answers(notice.acknowledgement());
+        let expected = match notice {
             Break::Oplock(_) => NtStatus::INVALID_DEVICE_STATE,
             Break::Lease(_) => NtStatus::UNSUCCESSFUL,
         };
@@ -162,15 +162,15 @@ fn writing_truncating_and_locking_take_what_others_cache_of_the_content() {
         let changer = two.open(&plain()).unwrap();
         now(changer.write(0, Bytes::from_static(b"what a lock can be on"))).unwrap();
         let _reader = one.open(&oplock(OplockLevel::II)).unwrap();
-        assert_eq!(one.told(), None);
+        assert_eq!(one.next_break(), None);
         match change {
             "write" => assert_eq!(now(changer.write(0, Bytes::from_static(b"x"))), Ok(1)),
             "truncate" => now(changer.truncate(9)).unwrap(),
             _ => now(changer.lock(0, 1, true, false)).unwrap(),
         }
-        let told = one.told().unwrap();
-        let none = matches!(told, Break::Oplock(OplockBreak { level: OplockLevel::None, .. }));
-        assert!(none, "{change}: {told:?}");
+        let notice = one.next_break().unwrap();
+        let none = matches!(notice, Break::Oplock(OplockBreak { level: OplockLevel::None, .. }));
+        assert!(none, "{change}: {notice:?}");
     }
 }
 
@@ -191,11 +191,14 @@ fn whatever_changes_the_entries_of_a_directory_breaks_its_lease() {
         let held = now(one.open_with("d", CreateDisposition::Open, &wanted)).unwrap();
         assert_eq!(held.granted().unwrap().lease.unwrap().state, LeaseState::RH);
         two.does(&PathOperation::Stat { path: path("d") }).unwrap();
-        assert_eq!(one.told(), None);
+        assert_eq!(one.next_break(), None);
         // The rename's file is open in `two`, whose handle was dropped, not closed.
         two.does(&change).unwrap();
-        let told = one.told().unwrap();
-        assert!(matches!(told, Break::Lease(LeaseBreak { new: LeaseState::NONE, .. })), "{told:?}");
+        let notice = one.next_break().unwrap();
+        assert!(
+            matches!(notice, Break::Lease(LeaseBreak { new: LeaseState::NONE, .. })),
+            "{notice:?}"
+        );
         now(held.close()).unwrap();
     }
 }
@@ -203,7 +206,7 @@ fn whatever_changes_the_entries_of_a_directory_breaks_its_lease() {
 /// MS-SMB2 3.3.5.9: contexts a server does not know are ignored, durable
 /// handles are its to grant.
 #[test]
-fn what_the_simulator_does_not_grant_is_no_error() {
+fn an_oplock_that_the_simulator_does_not_grant_is_no_error() {
     let test_server = TestServer::new();
     let client = test_server.client(1);
     let durable = Some(Durable { version: 2, timeout_ms: 0 });

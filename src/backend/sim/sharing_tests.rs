@@ -103,8 +103,8 @@ fn a_rename_waits_until_nobody_caches_a_handle_to_it_or_to_what_it_replaces() {
     let operation = rename("g");
     let mut waiting = pin!(two.connection.execute_misc(&operation));
     assert!(waiting.as_mut().now_or_never().is_none());
-    let loses_handles = |told: Break| {
-        let Break::Lease(LeaseBreak { current, new, .. }) = told else { panic!("{told:?}") };
+    let loses_handles = |notice: Break| {
+        let Break::Lease(LeaseBreak { current, new, .. }) = notice else { panic!("{notice:?}") };
         assert_eq!((current, new), (LeaseState::RH, LeaseState::R));
     };
     // The breaks are read through the field, so that nothing else of `one` is borrowed.
@@ -138,8 +138,8 @@ fn a_deletion_takes_handle_caching_and_waits_for_it_unless_it_is_a_close() {
     let (mut one, two) = (test_server.client(1), test_server.client(2));
     let _held = one.open(&lease(LeaseState::RH)).unwrap();
     now(two.open(&delete_on_close()).unwrap().close()).unwrap();
-    let told = one.told().unwrap();
-    assert!(matches!(told, Break::Lease(LeaseBreak { new: LeaseState::R, .. })), "{told:?}");
+    let notice = one.next_break().unwrap();
+    assert!(matches!(notice, Break::Lease(LeaseBreak { new: LeaseState::R, .. })), "{notice:?}");
     let test_server = TestServer::new();
     let (mut one, two) = (test_server.client(1), test_server.client(2));
     let _held = one.open(&lease(LeaseState::RH)).unwrap();
@@ -147,8 +147,8 @@ fn a_deletion_takes_handle_caching_and_waits_for_it_unless_it_is_a_close() {
     let mut waiting = pin!(two.connection.execute_misc(&operation));
     assert!(waiting.as_mut().now_or_never().is_none());
     assert!(two.open(&plain()).is_ok(), "it is not deleted yet");
-    let told = one.breaks.next().now_or_never().flatten().unwrap();
-    one.answers(told.acknowledgement()).unwrap();
+    let notice = one.breaks.next().now_or_never().flatten().unwrap();
+    one.answers(notice.acknowledgement()).unwrap();
     assert_eq!(waiting.as_mut().now_or_never(), Some(Ok(())));
     assert_eq!(status(&two.open(&plain())), Some(NtStatus::DELETE_PENDING));
 }

@@ -114,7 +114,7 @@ impl TestClient {
         now(self.connection.execute_misc(operation))
     }
 
-    pub fn told(&mut self) -> Option<Break> {
+    pub fn next_break(&mut self) -> Option<Break> {
         self.breaks.next().now_or_never().flatten()
     }
 

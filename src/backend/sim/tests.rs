@@ -87,7 +87,7 @@ fn every_request_takes_the_latency_of_the_given_clock() {
 }
 
 #[test]
-fn what_one_connection_writes_another_reads() {
+fn data_that_one_connection_writes_another_reads() {
     let server = server(SimSettings::default());
     let (one, other) = (connect(&server), connect(&server));
     let data = Bytes::from_static(b"hello");

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_an_address_is_that_address() {
+    fn a_shown_address_parses_as_the_same_address() {
         for rest in [
             "u%40x@nas/d%25/%40",
             "A%3BB;a%3Bb%2Fc@n%2Fas%40:4455/data",
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn missing_and_wrong_parts_of_an_address_are_named() {
         assert_eq!(parse(""), Err(AddressError::NoHost));
         assert_eq!(parse("u@/data"), Err(AddressError::NoHost));
         assert_eq!(parse("nas"), Err(AddressError::NoShare { host: "nas".into() }));

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_break_is_left_alone() {
+    fn a_frame_that_is_no_break_is_left_alone() {
         for frame in [
             Vec::new(),
             b"\xfeSMB".to_vec(),

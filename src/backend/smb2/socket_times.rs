@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_several_answers_waited_is_added_up_and_no_time_counts_twice() {
+    fn waits_for_several_answers_add_up_and_no_time_counts_twice() {
         let watch = SocketWatch::default();
         watch.write_begins(100);
         watch.write_begins(150);

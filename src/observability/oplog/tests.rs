@@ -186,12 +186,12 @@ fn every_end_of_an_operation_has_its_outcome_and_a_name() {
         ended(CompletionStatus::Skipped { cause_seq: 7 }),
         ended(CompletionStatus::Cut),
     ]);
-    let told = lines.iter().map(|line| {
+    let reported = lines.iter().map(|line| {
         let text = |key: &str| line[key].as_str().unwrap_or("-").to_string();
         [text("outcome"), text("status"), text("because_of")].join(" ")
     });
     assert_eq!(
-        told.collect::<Vec<_>>(),
+        reported.collect::<Vec<_>>(),
         [
             "failed 0xC0DE0001 -",
             "failed TIMED_OUT -",
@@ -236,7 +236,7 @@ fn lines_of_a_client_are_in_order_and_every_one_is_written_or_counted_as_dropped
 }
 
 #[test]
-fn what_the_queue_has_no_room_for_is_dropped_and_counted() {
+fn events_that_do_not_fit_the_queue_are_dropped_and_counted() {
     let (queue, queued) = mpsc::sync_channel(2);
     let counts = Arc::new(LineCounts::default());
     let mut tap = OplogTap::new(queue, counts.clone());
@@ -261,7 +261,7 @@ fn a_batch_that_is_not_full_is_handed_over_after_a_while() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_what_was_lost_is_counted() {
+fn a_full_disk_is_reported_and_lost_lines_are_counted() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let oplog = Oplog::writing(full, "/dev/full".into(), fixtures::layout()).unwrap();
     let mut tap = oplog.tap().unwrap();

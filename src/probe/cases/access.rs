@@ -17,8 +17,8 @@ cases! {
     a_handle_of_attributes_neither_reads_nor_writes: "MS-SMB2 3.3.5.12", AccessMask => only_on_test_servers("Samba 4.17 panics over it when the connection ends");
     generic_rights_are_those_of_a_file: "MS-SMB2 2.2.13.1.1", AccessMask;
     maximum_allowed_reads_and_writes: "MS-SMB2 2.2.13.1.1", AccessMask;
-    a_closed_handle_stands_in_nobodys_way: "MS-SMB2 3.3.5.10";
-    what_is_audited_is_not_opened_without_the_privilege: "MS-FSA 2.1.5.1", AccessMask => only_on_test_servers("an account may have the privilege there");
+    a_closed_handle_does_not_restrict_sharing: "MS-SMB2 3.3.5.10";
+    an_audited_file_is_not_opened_without_the_privilege: "MS-FSA 2.1.5.1", AccessMask => only_on_test_servers("an account may have the privilege there");
 }
 
 const READ_ATTRIBUTES: u32 = 0x80;
@@ -108,7 +108,7 @@ async fn maximum_allowed_reads_and_writes(client: ProbeClient<'_>) -> Checked {
     check_eq!(client.content("f").await?, b"y")
 }
 
-async fn a_closed_handle_stands_in_nobodys_way(client: ProbeClient<'_>) -> Checked {
+async fn a_closed_handle_does_not_restrict_sharing(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     for _ in 0..3 {
         let handle = client.reader("f").await?;
@@ -132,7 +132,7 @@ async fn an_open_for_what_there_is_not_is_access_denied(client: ProbeClient<'_>)
 }
 
 /// Asks for ACCESS_SYSTEM_SECURITY. Accepts either status, like smbtorture smb2.create.gentest.
-async fn what_is_audited_is_not_opened_without_the_privilege(client: ProbeClient<'_>) -> Checked {
+async fn an_audited_file_is_not_opened_without_the_privilege(client: ProbeClient<'_>) -> Checked {
     client.make("f", b"x").await?;
     let access_mask = Some(READ_ATTRIBUTES | 0x0100_0000);
     let asked = CreateParameters { access_mask, ..CreateParameters::default() };

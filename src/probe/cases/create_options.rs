@@ -11,15 +11,15 @@ use crate::protocol::{CreateParameters, NtStatus};
 cases! {
     a_file_is_no_directory_and_a_directory_no_file: "MS-FSA 2.1.5.1", CreateOptions;
     without_a_kind_either_is_opened: "MS-FSA 2.1.5.1", CreateOptions, AccessMask;
-    what_shall_be_file_and_directory_is_invalid: "MS-SMB2 3.3.5.9", CreateOptions;
+    an_open_of_a_file_and_directory_at_once_is_invalid: "MS-SMB2 3.3.5.9", CreateOptions;
     a_file_that_deletes_on_close_is_gone_with_its_handle: "MS-FSA 2.1.5.5", CreateOptions, AccessMask;
     deleting_on_close_makes_others_wait_for_none: "MS-FSA 2.1.5.5", CreateOptions, AccessMask;
     a_directory_that_deletes_on_close_is_gone_with_its_handle: "MS-FSA 2.1.5.5", CreateOptions, AccessMask;
     deleting_on_close_needs_the_right_to_delete: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
     a_read_only_file_does_not_delete_on_close: "MS-FSA 2.1.5.1.1", CreateOptions, AccessMask, FileAttributes;
     deleting_on_close_deletes_whatever_the_disposition: "MS-FSA 2.1.5.5", CreateOptions, AccessMask;
-    what_exists_is_not_created_to_be_deleted_on_close: "MS-FSA 2.1.5.1.2", CreateOptions, AccessMask;
-    what_may_not_delete_on_close_makes_no_file: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
+    an_existing_file_is_not_created_to_be_deleted_on_close: "MS-FSA 2.1.5.1.2", CreateOptions, AccessMask;
+    an_open_that_may_not_delete_on_close_creates_no_file: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
     all_rights_delete_on_close: "MS-SMB2 3.3.5.9", CreateOptions, AccessMask;
     // The next three follow smbtorture smb2.create.gentest.
     create_options_there_are_not_are_invalid =
@@ -73,7 +73,7 @@ async fn without_a_kind_either_is_opened(client: ProbeClient<'_>) -> Checked {
     check_status!(missing, NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
-async fn what_shall_be_file_and_directory_is_invalid(client: ProbeClient<'_>) -> Checked {
+async fn an_open_of_a_file_and_directory_at_once_is_invalid(client: ProbeClient<'_>) -> Checked {
     let both = options(DIRECTORY_FILE | NON_DIRECTORY_FILE);
     let opened = client.open_extended("f", ReadWrite, OpenIf, &both).await;
     check_status!(opened, NtStatus::INVALID_PARAMETER)?;
@@ -153,7 +153,9 @@ async fn deleting_on_close_deletes_whatever_the_disposition(client: ProbeClient<
 }
 
 /// Follows smbtorture smb2.delete-on-close-perms.CREATE Existing.
-async fn what_exists_is_not_created_to_be_deleted_on_close(client: ProbeClient<'_>) -> Checked {
+async fn an_existing_file_is_not_created_to_be_deleted_on_close(
+    client: ProbeClient<'_>,
+) -> Checked {
     client.make("f", b"kept").await?;
     let asked = delete_on_close(NON_DIRECTORY_FILE);
     let opened = client.open_extended("f", ReadWrite, Create, &asked).await;
@@ -162,7 +164,7 @@ async fn what_exists_is_not_created_to_be_deleted_on_close(client: ProbeClient<'
 }
 
 /// Accepts any failure: `deleting_on_close_needs_the_right_to_delete` checks the status.
-async fn what_may_not_delete_on_close_makes_no_file(client: ProbeClient<'_>) -> Checked {
+async fn an_open_that_may_not_delete_on_close_creates_no_file(client: ProbeClient<'_>) -> Checked {
     let asked = options(NON_DIRECTORY_FILE | DELETE_ON_CLOSE);
     let asked = CreateParameters { access_mask: Some(FILE_GENERIC_READ), ..asked };
     for disposition in [Create, OpenIf, OverwriteIf, Supersede] {

@@ -8,7 +8,7 @@ cases! {
     eight_mib_go_in_one_operation: "MS-SMB2 3.3.5.12";
     a_write_at_the_largest_offset_is_invalid: "MS-FSA 2.1.5.4";
     a_read_crosses_from_data_to_a_gap: "MS-FSA 2.1.5.3";
-    what_was_written_is_read_back: "MS-FSA 2.1.5.3" => essential();
+    written_data_is_read_back: "MS-FSA 2.1.5.3" => essential();
     a_read_that_meets_the_end_is_short: "MS-FSA 2.1.5.3";
     a_read_at_or_past_the_end_is_end_of_file: "MS-FSA 2.1.5.3";
     a_read_of_an_empty_file_is_end_of_file: "MS-FSA 2.1.5.3";
@@ -64,7 +64,7 @@ async fn leaves(
     check_eq!(client.content("f").await?, after)
 }
 
-async fn what_was_written_is_read_back(client: ProbeClient<'_>) -> Checked {
+async fn written_data_is_read_back(client: ProbeClient<'_>) -> Checked {
     let data: Bytes = (0..10_000_u32).map(|i| (i % 251) as u8).collect();
     let handle = client.file("f").await?;
     check_eq!(handle.write(0, data.clone()).await?, 10_000)?;

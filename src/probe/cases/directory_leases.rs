@@ -15,7 +15,7 @@ use crate::protocol::{CreateParameters, Lease, LeaseState, NtStatus};
 
 cases! {
     a_directory_caches_no_writes: "MS-SMB2 3.3.5.9.11", Caching, CreateOptions;
-    who_is_refused_takes_the_handle_caching_of_a_directory: "MS-FSA 2.1.5.1.2", Caching, CreateOptions, ShareMode;
+    a_refused_open_takes_the_handle_caching_of_a_directory: "MS-FSA 2.1.5.1.2", Caching, CreateOptions, ShareMode;
     a_write_shows_in_the_directory_when_it_is_closed: "MS-FSA 2.1.5.5", Caching, CreateOptions;
     a_size_that_is_set_shows_at_once: "MS-FSA 2.1.5.15.5", Caching, CreateOptions;
     an_overwrite_shows_in_the_directory: "MS-FSA 2.1.4.12", Caching, CreateOptions;
@@ -60,7 +60,7 @@ async fn a_directory_caches_no_writes(client: ProbeClient<'_>) -> Checked {
     Ok(())
 }
 
-async fn who_is_refused_takes_the_handle_caching_of_a_directory(
+async fn a_refused_open_takes_the_handle_caching_of_a_directory(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
     let first = made_directory(&one).await?;

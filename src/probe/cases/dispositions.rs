@@ -28,7 +28,7 @@ cases! {
         missing(OverwriteIf, NtStatus::SUCCESS): "MS-FSA 2.1.5.1.1";
     an_answer_says_what_the_disposition_did: "MS-SMB2 2.2.14", Disposition, Caching;
     a_directory_is_made_opened_and_refused_by_disposition: "MS-FSA 2.1.5.1", Disposition, CreateOptions;
-    what_is_hidden_is_overwritten_only_to_be_hidden: "MS-FSA 2.1.5.1.2", Disposition, FileAttributes;
+    a_hidden_file_is_overwritten_only_with_the_hidden_attribute: "MS-FSA 2.1.5.1.2", Disposition, FileAttributes;
     a_directory_is_never_overwritten: "MS-FSA 2.1.5.1", Disposition, CreateOptions;
 }
 
@@ -122,7 +122,9 @@ async fn a_directory_is_never_overwritten(client: ProbeClient<'_>) -> Checked {
     check_eq!(client.content("d/f").await?, b"kept")
 }
 
-async fn what_is_hidden_is_overwritten_only_to_be_hidden(directory: &CaseDirectory) -> Checked {
+async fn a_hidden_file_is_overwritten_only_with_the_hidden_attribute(
+    directory: &CaseDirectory,
+) -> Checked {
     const HIDDEN: u32 = 2;
     const SYSTEM: u32 = 4;
     let client = directory.client().await?;

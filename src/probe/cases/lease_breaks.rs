@@ -48,7 +48,7 @@ cases! {
     without_handle_caching_a_share_mode_refuses_at_once: "MS-FSA 2.1.5.1.2.2", Caching, ShareMode;
     a_rename_takes_handle_caching_and_waits: "MS-FSA 2.1.4.12", Caching;
     a_deletion_takes_handle_caching: "MS-FSA 2.1.4.12", Caching;
-    what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer: "MS-FSA 2.1.4.12", Caching;
+    caching_that_must_go_during_a_break_is_broken_after_its_answer: "MS-FSA 2.1.4.12", Caching;
     an_oplock_beside_a_lease_of_rw_is_level_ii =
         oplock_beside((LeaseState::RW, LeaseState::R), II): "MS-FSA 2.1.5.18.2", Caching;
     an_oplock_beside_a_lease_with_handle_caching_is_none =
@@ -300,7 +300,7 @@ async fn a_deletion_takes_handle_caching([one, two]: Clients<'_, 2>) -> Checked 
 
 /// Follows smbtorture smb2.lease.v2_breaking3: the lease is broken in steps, and all opens wait for
 /// the last break that has to be acknowledged.
-async fn what_must_go_while_a_break_is_on_its_way_is_broken_after_the_answer(
+async fn caching_that_must_go_during_a_break_is_broken_after_its_answer(
     [one, two, three]: Clients<'_, 3>,
 ) -> Checked {
     let held = hold(&one, 1, LeaseState::RWH).await?;

@@ -19,7 +19,7 @@ cases! {
     an_answer_keeps_nothing_where_nothing_was_left: "MS-SMB2 3.3.5.22.2", Caching;
     a_break_of_r_wants_no_answer_and_accepts_none: "MS-SMB2 3.3.5.22.2", Caching;
     nobody_waits_for_readers_however_often_they_are_overwritten: "MS-FSA 2.1.4.12", Caching;
-    who_is_refused_takes_handle_caching_alone: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    a_refused_open_takes_handle_caching_alone: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
     every_lease_in_the_way_is_broken_once: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
     looking_breaks_no_lease_and_all_else_does: "MS-FSA 2.1.4.12", Caching, AccessMask;
     oplocks_are_granted_beside_leases_as_the_table_says: "MS-FSA 2.1.5.18.2", Caching;
@@ -29,9 +29,9 @@ cases! {
     a_lock_of_what_is_not_there_breaks_nothing: "MS-FSA 2.1.5.8", Caching, Locks;
     a_lock_of_what_is_not_there_leaves_room_for_a_lease: "MS-FSA 2.1.5.18", Caching, Locks;
     overwriting_what_is_locked_makes_room_for_a_lease: "MS-FSA 2.1.5.18", Caching, Locks;
-    what_is_not_granted_counts_no_epoch: "MS-SMB2 3.3.5.9.11", Caching, Locks;
+    a_lease_that_is_not_granted_counts_no_epoch: "MS-SMB2 3.3.5.9.11", Caching, Locks;
     a_deletion_on_close_takes_handle_caching_when_it_comes: "MS-FSA 2.1.4.12", Caching, CreateOptions, AccessMask;
-    what_a_rename_replaces_must_be_closed_first: "MS-FSA 2.1.5.15.12", Caching;
+    a_file_that_a_rename_replaces_must_be_closed_first: "MS-FSA 2.1.5.15.12", Caching;
     a_rename_of_a_directory_asks_who_caches_handles_below: "MS-FSA 2.1.4.2", Caching;
     a_renamed_file_keeps_its_lease: "MS-FSA 2.1.5.15.12", Caching;
 }
@@ -90,7 +90,7 @@ fn readers_only(number: u8) -> CreateParameters {
     CreateParameters { share_mode: Some(1), ..lease(number, LeaseState::RWH) }
 }
 
-async fn who_is_refused_takes_handle_caching_alone([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_refused_open_takes_handle_caching_alone([one, two]: Clients<'_, 2>) -> Checked {
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let epoch = leased(&first)?.epoch;
     let keeps = async |notice, change: (LeaseState, LeaseState), counted| {
@@ -241,7 +241,7 @@ async fn overwriting_what_is_locked_makes_room_for_a_lease([one, two]: Clients<'
     check_eq!(breaks(&one, RWH_TO_NONE, opening).await?, LeaseState::RH)
 }
 
-async fn what_is_not_granted_counts_no_epoch([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_lease_that_is_not_granted_counts_no_epoch([one, two]: Clients<'_, 2>) -> Checked {
     hold(&two, 2, LeaseState::R).await?.close().await?;
     let locking = one.file("f").await?;
     locking.write(0, Bytes::from_static(b"x")).await?;
@@ -268,7 +268,7 @@ async fn a_deletion_on_close_takes_handle_caching_when_it_comes(
 }
 
 /// Follows smbtorture smb2.lease.v2_rename_target_overwrite.
-async fn what_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_file_that_a_rename_replaces_must_be_closed_first([one, two]: Clients<'_, 2>) -> Checked {
     two.make("g", b"new").await?;
     let first = hold(&one, 1, LeaseState::RWH).await?;
     let renaming = async { answer(two.rename("g", "f", true).await) };

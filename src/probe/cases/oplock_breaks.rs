@@ -16,7 +16,7 @@ cases! {
         second_open(Batch): "MS-FSA 2.1.4.12", Caching;
     a_second_open_breaks_an_exclusive_oplock_and_waits =
         second_open(Exclusive): "MS-FSA 2.1.4.12", Caching;
-    what_is_written_before_the_answer_is_what_the_other_reads: "MS-SMB2 3.3.5.22.1", Caching;
+    data_written_before_the_answer_is_what_the_other_reads: "MS-SMB2 3.3.5.22.1", Caching;
     a_close_answers_a_break_as_well: "MS-SMB2 3.3.5.10", Caching;
     a_lost_connection_answers_a_break_as_well: "MS-SMB2 3.3.7.1", Caching;
     an_answer_may_give_up_more_than_it_must: "MS-SMB2 2.2.24.1", Caching;
@@ -70,7 +70,7 @@ async fn second_open([one, two]: Clients<'_, 2>, level: OplockLevel) -> Checked 
     one.expect_no_break().await
 }
 
-async fn what_is_written_before_the_answer_is_what_the_other_reads(
+async fn data_written_before_the_answer_is_what_the_other_reads(
     [one, two]: Clients<'_, 2>,
 ) -> Checked {
     let held = hold(&one, Batch).await?;

@@ -18,11 +18,11 @@ use crate::protocol::{Break, CreateParameters, NtStatus};
 cases! {
     the_disposition_says_what_is_left_of_an_exclusive_oplock: "MS-FSA 2.1.4.12", Caching;
     attributes_that_overwrite_break_to_none: "MS-FSA 2.1.4.12", Caching, AccessMask;
-    looking_breaks_no_oplock_and_all_else_does: "MS-FSA 2.1.4.12", Caching, AccessMask;
+    access_to_attributes_breaks_no_oplock_and_any_other_access_does: "MS-FSA 2.1.4.12", Caching, AccessMask;
     an_open_of_attributes_may_hold_a_batch_oplock: "MS-FSA 2.1.5.18.1", Caching, AccessMask;
-    who_is_refused_breaks_a_batch_oplock_once: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
-    who_overwrites_in_vain_breaks_a_batch_oplock: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
-    what_is_to_be_deleted_is_refused_without_a_break: "MS-FSA 2.1.5.1", Caching;
+    a_refused_delete_breaks_a_batch_oplock_once: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    a_refused_overwrite_breaks_a_batch_oplock: "MS-FSA 2.1.5.1.2", Caching, ShareMode;
+    a_file_that_is_to_be_deleted_is_refused_without_a_break: "MS-FSA 2.1.5.1", Caching;
     a_break_to_none_follows_the_answer_to_one_to_ii: "MS-FSA 2.1.5.19", Caching;
     an_oplock_is_of_one_open_and_not_of_its_client: "MS-FSA 2.1.4.12", Caching;
     a_lock_takes_the_lockers_own_level_ii: "MS-FSA 2.1.4.12", Caching, Locks;
@@ -67,7 +67,9 @@ async fn attributes_that_overwrite_break_to_none([one, two]: Clients<'_, 2>) -> 
     Ok(())
 }
 
-async fn looking_breaks_no_oplock_and_all_else_does(directory: &CaseDirectory) -> Checked {
+async fn access_to_attributes_breaks_no_oplock_and_any_other_access_does(
+    directory: &CaseDirectory,
+) -> Checked {
     const LOOKING: [u32; 3] = [0x80, 0x100, 0x0010_0000];
     const ELSE: [u32; 10] =
         [0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x0001_0000, 0x0002_0000, 0x0004_0000, 0x0008_0000];
@@ -112,7 +114,7 @@ fn alone(level: OplockLevel) -> CreateParameters {
     CreateParameters { share_mode: Some(0), ..oplock(level) }
 }
 
-async fn who_is_refused_breaks_a_batch_oplock_once([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_refused_delete_breaks_a_batch_oplock_once([one, two]: Clients<'_, 2>) -> Checked {
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     let deleting = async { answer(two.delete("f").await) };
@@ -123,7 +125,7 @@ async fn who_is_refused_breaks_a_batch_oplock_once([one, two]: Clients<'_, 2>) -
     check_eq!(one.next_break().await?, broken(&held, Nothing)?, "level II is nobody's who writes")
 }
 
-async fn who_overwrites_in_vain_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_refused_overwrite_breaks_a_batch_oplock([one, two]: Clients<'_, 2>) -> Checked {
     hold(&one, Batch).await?.close().await?;
     let held = one.file_with("f", &alone(Batch)).await?;
     held.write(0, Bytes::from_static(b"kept")).await?;
@@ -133,7 +135,9 @@ async fn who_overwrites_in_vain_breaks_a_batch_oplock([one, two]: Clients<'_, 2>
     check_eq!(held.read(0, 100).await?, &b"kept"[..])
 }
 
-async fn what_is_to_be_deleted_is_refused_without_a_break([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_file_that_is_to_be_deleted_is_refused_without_a_break(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     let held = hold(&one, Batch).await?;
     breaks_to((&one, &held), II, done(two.delete("f"))).await?;
     check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::DELETE_PENDING)?;

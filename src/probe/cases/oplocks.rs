@@ -11,7 +11,7 @@ use crate::protocol::create::OplockLevel::{self, Batch, Exclusive, II, None as N
 use crate::protocol::{Acknowledgement, CreateParameters, Durable, Granted, NtStatus};
 
 cases! {
-    who_asks_for_no_oplock_gets_none: "MS-FSA 2.1.5.18", Caching;
+    an_open_that_asks_for_no_oplock_gets_none: "MS-FSA 2.1.5.18", Caching;
     level_ii_is_granted = is_granted(II): "MS-FSA 2.1.5.18.2", Caching;
     an_exclusive_oplock_is_granted = is_granted(Exclusive): "MS-FSA 2.1.5.18.1", Caching;
     a_batch_oplock_is_granted = is_granted(Batch): "MS-FSA 2.1.5.18.1", Caching;
@@ -63,7 +63,7 @@ pub async fn opens(client: &ProbeClient<'_>, asked: OplockLevel) -> Checked<Oplo
     Ok(level)
 }
 
-async fn who_asks_for_no_oplock_gets_none(client: ProbeClient<'_>) -> Checked {
+async fn an_open_that_asks_for_no_oplock_gets_none(client: ProbeClient<'_>) -> Checked {
     for _ in 0..2 {
         check_eq!(opens(&client, Nothing).await?, Nothing)?;
     }

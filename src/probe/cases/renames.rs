@@ -27,7 +27,7 @@ cases! {
     a_rename_keeps_locks_and_handles: "MS-FSA 2.1.5.15.12", Locks;
     a_name_that_was_renamed_away_is_free: "MS-FSA 2.1.5.15.12";
     a_directory_does_not_replace_a_file_unasked: "MS-FSA 2.1.5.15.12";
-    what_is_to_be_deleted_is_never_replaced: "MS-FSA 2.1.5.15.12";
+    a_file_that_is_to_be_deleted_is_never_replaced: "MS-FSA 2.1.5.15.12";
     directories_are_renamed_again_and_again_side_by_side: "MS-FSA 2.1.5.15.12";
 }
 
@@ -207,7 +207,7 @@ async fn a_directory_does_not_replace_a_file_unasked(client: ProbeClient<'_>) ->
     check_eq!(client.content("f").await?, b"kept")
 }
 
-async fn what_is_to_be_deleted_is_never_replaced(client: ProbeClient<'_>) -> Checked {
+async fn a_file_that_is_to_be_deleted_is_never_replaced(client: ProbeClient<'_>) -> Checked {
     client.make("source", b"source").await?;
     let held = client.file("target").await?;
     client.delete("target").await?;

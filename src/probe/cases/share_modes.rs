@@ -16,13 +16,13 @@ cases! {
         refuses(WRITE, 2): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     who_does_not_share_deletion_refuses_deleters =
         refuses(DELETE, 4): "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
-    who_reads_is_not_met_by_one_that_does_not_share_it: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
+    an_open_that_does_not_share_reading_fails_beside_a_reader: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     share_modes_meet_as_the_whole_table_says: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     a_share_mode_holds_within_one_connection: "MS-FSA 2.1.5.1.2.2", ShareMode;
     an_open_of_attributes_meets_no_share_mode: "MS-FSA 2.1.5.1.2.2", ShareMode, AccessMask;
     a_share_mode_goes_with_its_handle: "MS-FSA 2.1.5.5", ShareMode;
     a_share_mode_goes_with_its_connection: "MS-SMB2 3.3.7.1", ShareMode;
-    what_is_refused_has_overwritten_nothing: "MS-FSA 2.1.5.1.2", ShareMode;
+    a_refused_open_overwrites_nothing: "MS-FSA 2.1.5.1.2", ShareMode;
     a_file_that_is_not_shared_is_not_deleted: "MS-FSA 2.1.5.1.2.2", ShareMode;
     a_file_that_is_not_shared_is_not_renamed: "MS-FSA 2.1.5.1.2.2", ShareMode;
     a_directory_has_a_share_mode_too: "MS-FSA 2.1.5.1.2.2", ShareMode, CreateOptions;
@@ -80,7 +80,9 @@ async fn refuses([one, two]: Clients<'_, 2>, access: u32, bit: u32) -> Checked {
     Ok(())
 }
 
-async fn who_reads_is_not_met_by_one_that_does_not_share_it([one, two]: Clients<'_, 2>) -> Checked {
+async fn an_open_that_does_not_share_reading_fails_beside_a_reader(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     one.make("f", b"x").await?;
     for (held, lacking) in [(READ, 1), (WRITE, 2), (DELETE, 4)] {
         let first = open_as(&one, Open, held, 7).await?;
@@ -155,7 +157,7 @@ async fn a_share_mode_goes_with_its_connection([one, two]: Clients<'_, 2>) -> Ch
     Ok(two.file("f").await?.close().await?)
 }
 
-async fn what_is_refused_has_overwritten_nothing([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_refused_open_overwrites_nothing([one, two]: Clients<'_, 2>) -> Checked {
     one.make("f", b"kept").await?;
     let held = one.file_with("f", &sharing(1)).await?;
     check_status!(two.open("f", ReadWrite, OverwriteIf).await, NtStatus::SHARING_VIOLATION)?;

@@ -8,8 +8,8 @@ use crate::protocol::NtStatus;
 use bytes::Bytes;
 
 cases! {
-    what_one_client_writes_the_other_reads_at_once: "MS-SMB2 3.3.5.9";
-    what_one_client_cuts_off_is_gone_for_the_other: "MS-SMB2 3.3.5.9";
+    data_that_one_client_writes_the_other_reads_at_once: "MS-SMB2 3.3.5.9";
+    a_range_that_one_client_truncates_is_gone_for_the_other: "MS-SMB2 3.3.5.9";
     two_clients_write_different_parts_of_one_file: "MS-SMB2 3.3.5.9";
     a_name_made_by_one_client_is_there_for_the_other: "MS-SMB2 3.3.5.9";
     operations_of_two_clients_run_at_the_same_time: "MS-SMB2 3.3.5.9";
@@ -17,7 +17,9 @@ cases! {
     a_new_connection_of_the_same_client_finds_its_files: "MS-SMB2 3.3.7.1";
 }
 
-async fn what_one_client_writes_the_other_reads_at_once([one, two]: Clients<'_, 2>) -> Checked {
+async fn data_that_one_client_writes_the_other_reads_at_once(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     let (writer, reader) = (one.file("f").await?, two.file("f").await?);
     for round in 0..10_u8 {
         writer.write(0, vec![round; 100].into()).await?;
@@ -26,7 +28,9 @@ async fn what_one_client_writes_the_other_reads_at_once([one, two]: Clients<'_, 
     Ok(())
 }
 
-async fn what_one_client_cuts_off_is_gone_for_the_other([one, two]: Clients<'_, 2>) -> Checked {
+async fn a_range_that_one_client_truncates_is_gone_for_the_other(
+    [one, two]: Clients<'_, 2>,
+) -> Checked {
     one.make("f", b"0123456789").await?;
     let (first, second) = (one.file("f").await?, two.file("f").await?);
     check_eq!(second.read(0, 10).await?.len(), 10)?;

@@ -56,13 +56,13 @@ impl HookErrorLog {
 
     /// Returns one message for each line, and the fault of smbench, if there was one.
     pub fn take(&mut self) -> (Vec<String>, Option<String>) {
-        let told = |error: HookError| {
+        let reported = |error: HookError| {
             let HookError { message, count, ended, .. } = error;
             let times = if count == 1 { "once".into() } else { format!("{count} times") };
             let after = if ended { ", which is not called again" } else { "" };
             format!("{message} ({times}, in a hook{after})")
         };
-        let mut messages: Vec<String> = self.found.drain(..).map(told).collect();
+        let mut messages: Vec<String> = self.found.drain(..).map(reported).collect();
         if self.others > 0 {
             messages.push(format!("{} errors in hooks at further lines", self.others));
             self.others = 0;

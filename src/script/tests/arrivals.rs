@@ -76,7 +76,7 @@ fn nothing_arrives_in_a_pause_and_none_is_lost_by_it() {
 }
 
 #[test]
-fn where_the_rate_ends_at_zero_so_do_the_arrivals() {
+fn arrivals_end_when_the_rate_ends_at_zero() {
     let mut all = arrivals(
         Rates::new(&[ramp(2.0, 0.0, 10.0), ramp(2.0, 10.0, 0.0)], 0.0),
         Spacing::Constant,
@@ -202,13 +202,13 @@ fn arrivals_of_clients_of_other_machines_do_not_wait() {
 }
 
 #[test]
-fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
+fn a_function_receives_time_and_rate_and_its_gaps_step_over_pauses() {
     let rates = Rates::new(&[ramp(1.0, 0.0, 0.0), ramp(2.0, 10.0, 20.0), ramp(1.0, 0.0, 0.0)], 5.0);
     let mut all = arrivals(rates, Spacing::Function(0), 1);
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     let mut gaps = [0, SECOND, SECOND / 2, SECOND, 0, SECOND].into_iter();
     let mut gap = |_: usize, _: &mut RandomNumbers, now: u64, rate: f64| {
-        told.push((now, rate));
+        received.push((now, rate));
         gaps.next().ok_or_else(|| "no more".to_string())
     };
     let times: Vec<u64> = (0..6).map(|_| all.next_of(0, &mut gap).unwrap().unwrap()).collect();
@@ -217,7 +217,7 @@ fn a_function_is_told_time_and_rate_and_its_gaps_step_over_pauses() {
     assert_eq!(all.next_of(0, &mut no_gap), Err("no more".into()), "for good");
     let expected =
         [(10, 10.0), (10, 10.0), (20, 15.0), (25, 17.5), (40, 5.0), (40, 5.0), (50, 5.0)];
-    assert_eq!(told, expected.map(|(tenths, rate)| (tenths * SECOND / 10, rate)));
+    assert_eq!(received, expected.map(|(tenths, rate)| (tenths * SECOND / 10, rate)));
 }
 
 #[test]
@@ -256,14 +256,14 @@ fn each_stretch_begins_anew_in_its_own_manner() {
         1,
         OwnClients { first: 0, step: 1 },
     );
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     let mut gap = |number: usize, _: &mut RandomNumbers, now: u64, rate: f64| {
-        told.push((number, now, rate));
+        received.push((number, now, rate));
         Ok(SECOND / 5 * 2)
     };
     let times: Vec<u64> = (0..8).map(|_| all.next_of(0, &mut gap).unwrap().unwrap()).collect();
     let expected = [0, 400, 800, 1_400, 1_800, 3_000, 3_250, 3_500];
     assert_eq!(times, expected.map(|milliseconds| milliseconds * SECOND / 1_000));
     let asked = [1_000, 1_400, 1_800].map(|ms| (3, ms * SECOND / 1_000, 2.0));
-    assert_eq!(told, asked);
+    assert_eq!(received, asked);
 }

@@ -47,7 +47,7 @@ fn a_write_carries_the_first_bytes_of_a_file_and_they_are_at_hand() {
 }
 
 #[test]
-fn a_payload_that_is_none_is_told_what_there_is() {
+fn the_error_about_an_unknown_payload_lists_the_payloads() {
     for (options, expected) in [
         ("{ payload = 'zeros' }", "unknown payload 'zeros': did you mean 'zero'?"),
         ("{ payload = 'x' }", "unknown payload 'x': there is zero, random, text"),
@@ -108,7 +108,7 @@ fn blobs_come_from_the_script_s_folder_and_what_the_command_line_names_whatever_
 }
 
 #[test]
-fn a_script_does_not_learn_which_files_there_are_elsewhere() {
+fn a_script_does_not_learn_which_files_exist_outside_its_directory() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::create_dir(outside.path().join("folder")).unwrap();
     std::fs::write(outside.path().join("file"), "12345").unwrap();
@@ -136,7 +136,7 @@ fn a_script_does_not_learn_which_files_there_are_elsewhere() {
 }
 
 #[test]
-fn what_takes_the_place_of_a_blob_in_use_is_not_written() {
+fn a_file_that_replaces_a_blob_in_use_is_not_written() {
     type Swap = fn(&std::path::Path);
     let swaps: [(Swap, &str); 5] = [
         (|path| symlink("/etc/passwd", path).unwrap(), OUTSIDE),

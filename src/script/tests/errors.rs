@@ -240,7 +240,7 @@ fn times() {
 }
 
 #[test]
-fn misspelt_names_are_told_the_nearest_right_one() {
+fn the_error_about_a_misspelt_name_suggests_the_nearest_one() {
     let cases = [
         (
             "c:reed()",

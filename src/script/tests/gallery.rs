@@ -432,7 +432,7 @@ fn seen(written: &Written) -> String {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_line_and_what_to_write_instead() {
+fn the_error_about_a_mistake_has_its_line_and_what_to_write_instead() {
     let inside = IN_AN_ITERATION.iter().map(|(text, message)| (iteration(text), text, 2, message));
     let top = AT_THE_TOP.iter().map(|(text, message)| (script(text), text, 1, message));
     let mut wrong = Vec::new();

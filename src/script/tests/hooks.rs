@@ -23,10 +23,10 @@ pub(super) fn started(written: &Written) -> (Option<Hooks>, mpsc::Receiver<HookV
     let header = script.header().clone();
     let phases = header.phases.clone();
     let layout = Layout::new(Arc::new(header), phases, Duration::from_millis(10));
-    let (telling, told) = mpsc::channel();
-    let verdict = move |verdict| drop(telling.send(verdict));
+    let (sender, verdicts) = mpsc::channel();
+    let verdict = move |verdict| drop(sender.send(verdict));
     let hooks = Hooks::start(&written.options, Arc::new(layout), verdict);
-    (hooks.unwrap_or_else(|error| panic!("{error}")), told)
+    (hooks.unwrap_or_else(|error| panic!("{error}")), verdicts)
 }
 
 pub(super) fn with_hooks(text: &str) -> Written {
@@ -42,7 +42,7 @@ pub(super) fn heard_of(
     written: &Written,
     events: impl IntoIterator<Item = CompletionEvent>,
 ) -> HookReport {
-    let (hooks, _told) = started(written);
+    let (hooks, _verdicts) = started(written);
     let mut hooks = hooks.expect("hooks");
     if let Some(mut tap) = hooks.tap() {
         events
@@ -200,14 +200,14 @@ fn a_script_without_hooks_has_no_vm_for_them() {
 }
 
 #[test]
-fn a_hook_that_fails_is_told_once_with_its_line_and_a_count_and_called_again() {
+fn a_hook_that_fails_is_reported_once_with_its_line_and_a_count_and_called_again() {
     let text = "local n = bench.counter('n')
         bench.on_complete({ fields = { 'op_id' } }, function(id)
             n:add()
             if id ~= '0-3' then error('not ' .. id) end
         end)
         bench.on_phase(function(name) local x = nil return x[name] end)";
-    let (hooks, told) = started(&with_hooks(text));
+    let (hooks, verdicts) = started(&with_hooks(text));
     let mut hooks = hooks.unwrap();
     hooks.phase("steady", Edge::Start);
     let mut tap = hooks.tap().unwrap();
@@ -225,14 +225,14 @@ fn a_hook_that_fails_is_told_once_with_its_line_and_a_count_and_called_again() {
     );
     assert_eq!((report.events.delivered, report.events.dropped), (1_001, 0));
     assert_eq!(serde_json::to_value(&report.metrics["n"]).unwrap()["value"], 1_000);
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [HookVerdict::Failed]);
+    assert_eq!(verdicts.try_iter().collect::<Vec<_>>(), [HookVerdict::Failed]);
 }
 
 #[test]
-fn what_a_hook_is_too_slow_for_counts_as_dropped() {
+fn events_that_a_hook_is_too_slow_for_count_as_dropped() {
     let text = "local n, m = bench.counter('n'), bench.counter('m')
         bench.on_complete(function() n:add() for i = 1, 20000 do local x = i * i end m:add() end)";
-    let (hooks, _told) = started(&with_hooks(text));
+    let (hooks, _verdicts) = started(&with_hooks(text));
     let mut hooks = hooks.unwrap();
     let mut tap = hooks.tap().unwrap();
     (0..400_000).for_each(|seq| tap.completed(&completion(0, seq, read(1), OK), |_| None));
@@ -428,7 +428,7 @@ fn a_hook_ends_the_run_and_the_first_reason_stands() {
     let text = "bench.on_complete({ status = 'failed' }, function(kind, status)
         bench.abort(kind .. ' ended with ' .. status)
     end)";
-    let (hooks, told) = started(&with_hooks(text));
+    let (hooks, verdicts) = started(&with_hooks(text));
     let mut hooks = hooks.unwrap();
     let mut tap = hooks.tap().unwrap();
     let statuses = [OK, failed(NtStatus::DISK_FULL), failed(NtStatus::ACCESS_DENIED)];
@@ -439,38 +439,39 @@ fn a_hook_ends_the_run_and_the_first_reason_stands() {
     let report = hooks.finish(Duration::from_secs(120));
     let reason = "read ended with STATUS_DISK_FULL".to_string();
     assert_eq!(report.outcome.aborted, Some(reason.clone()));
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [HookVerdict::Aborted(reason)]);
+    assert_eq!(verdicts.try_iter().collect::<Vec<_>>(), [HookVerdict::Aborted(reason)]);
 }
 
 #[test]
 fn on_end_reads_the_summary_and_cannot_change_it() {
     let end = |body: &str| {
         let text = format!("local m = bench.counter('m')\nbench.on_end(function(s) {body} end)");
-        let (hooks, _told) = started(&with_hooks(&text));
+        let (hooks, _verdicts) = started(&with_hooks(&text));
         let mut hooks = hooks.unwrap();
         hooks.finish(Duration::from_secs(120));
         hooks.end(serde_json::json!({ "totals": { "operations": 7 }, "phases": [{ "name": "a" }] }))
     };
     let said = end("bench.abort(s.totals.operations .. s.phases[1].name .. #s.phases)");
     assert_eq!(said.aborted.as_deref(), Some("7a1"));
-    let told = |body| end(body).errors.remove(0);
+    let problem = |body| end(body).errors.remove(0);
     assert!(
-        told("s.totals.operations = 8").starts_with("s.lua:5: attempt to modify a readonly table")
+        problem("s.totals.operations = 8")
+            .starts_with("s.lua:5: attempt to modify a readonly table")
     );
-    assert!(told("m:add()").starts_with("s.lua:5: m:add: the summary is complete"));
-    assert!(told("while true do end").contains("the script seems to loop forever"));
+    assert!(problem("m:add()").starts_with("s.lua:5: m:add: the summary is complete"));
+    assert!(problem("while true do end").contains("the script seems to loop forever"));
 }
 
 #[test]
 fn an_event_comes_to_a_hook_soon_though_no_batch_is_full() {
-    let (hooks, told) =
+    let (hooks, verdicts) =
         started(&with_hooks("bench.on_complete(function() bench.abort('soon') end)"));
     let hooks = hooks.unwrap();
     let mut tap = hooks.tap().unwrap();
     let bound = std::time::Instant::now() + Duration::from_secs(20);
     let mut seq = 0;
     // The tap is kept, so nothing is handed over only because the tap ends.
-    while told.try_recv().is_err() {
+    while verdicts.try_recv().is_err() {
         assert!(std::time::Instant::now() < bound, "no hook was called");
         tap.completed(&completion(0, seq, read(1), OK), |_| None);
         seq += 1;

@@ -178,7 +178,7 @@ fn every_attack_in_an_iteration_ends_in_an_error_that_names_the_client() {
 }
 
 #[test]
-fn a_script_that_loops_for_ever_is_told_the_line() {
+fn a_script_that_loops_for_ever_gets_an_error_with_its_line() {
     let message = script("local x = 1\nwhile true do\nend").with(|o| o.limits = quick()).refused();
     assert!(
         message.ends_with(
@@ -232,7 +232,7 @@ fn a_panic_in_a_callback_cannot_be_caught_and_ends_the_machine() {
 }
 
 #[test]
-fn endless_sections_and_streams_are_told_apart_from_long_ones() {
+fn endless_sections_and_streams_are_distinguished_from_long_ones() {
     let endless = "while true do c:stat('a') end";
     let sections = |setup: &str, iteration: &str, teardown: &str| {
         script(&format!(
@@ -263,7 +263,7 @@ fn endless_sections_and_streams_are_told_apart_from_long_ones() {
 }
 
 #[test]
-fn a_script_that_never_makes_an_operation_is_told_so() {
+fn a_script_that_never_makes_an_operation_gets_an_error() {
     let unbounded = |body: &str| iteration(body).with(|options| options.iterations = None);
     assert_eq!(
         unbounded("c:think('1ms')").message(),
@@ -328,7 +328,7 @@ fn clients_that_go_on_to_end_an_iteration_leave_room_for_the_first_batches_of_al
 }
 
 #[test]
-fn what_clients_make_where_a_script_cannot_pause_is_bounded_for_all_of_them_together() {
+fn operations_made_where_a_script_cannot_pause_are_bounded_for_all_clients_together() {
     let body =
         "table.sort({ 1, 2 }, function() for i = 1, 20000 do c:stat('a') end return false end)";
     let (made, refused) = batches(200, body);

@@ -144,7 +144,7 @@ fn the_limit_on_time_is_one_of_each_call() {
         end)",
     )
     .with(|options| options.limits.time_per_resume = Duration::from_millis(500));
-    let (hooks, _told) = started(&written);
+    let (hooks, _verdicts) = started(&written);
     let mut hooks = hooks.unwrap();
     let mut tap = hooks.tap().unwrap();
     feed(&mut tap, 400);
@@ -170,7 +170,7 @@ fn a_hook_that_has_no_processor_does_not_seem_to_loop_for_ever() {
 
 #[test]
 fn an_endless_loop_in_each_kind_of_hook_is_ended_and_counted() {
-    let (hooks, _told) = started(&with_hooks(
+    let (hooks, _verdicts) = started(&with_hooks(
         "bench.on_phase(function() while true do end end)
         bench.on_phase(function() pcall(function() while true do end end) end)
         bench.on_complete(function() while true do end end)
@@ -196,14 +196,14 @@ fn an_endless_loop_in_each_kind_of_hook_is_ended_and_counted() {
 }
 
 #[test]
-fn what_is_given_up_is_cut_off_in_the_middle_and_counts_as_dropped() {
+fn a_hook_that_is_given_up_is_ended_in_the_middle_and_its_events_count_as_dropped() {
     let written = with_hooks(
         "bench.on_complete(function() while true do end end)
         bench.on_end(function() while true do end end)
         bench.on_phase(function() end)",
     )
     .with(|options| options.limits.time_per_resume = Duration::from_secs(3_600));
-    let (hooks, _told) = started(&written);
+    let (hooks, _verdicts) = started(&written);
     let mut hooks = hooks.unwrap();
     let mut tap = hooks.tap().unwrap();
     feed(&mut tap, 600);

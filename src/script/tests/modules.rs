@@ -98,7 +98,7 @@ fn two_spellings_of_a_path_are_one_module() {
 }
 
 #[test]
-fn what_require_refuses() {
+fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
     let prefixes = "a path begins with \"./\" or \"../\" (from the file that requires it), \"@self/\" (from the directory of an init.lua) or \"@bench/\" (the standard library)";
     let long = format!("./{}", "x".repeat(199));
     let cases: &[(&str, &str)] = &[

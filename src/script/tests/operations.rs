@@ -249,7 +249,7 @@ fn a_handle_from_setup_is_good_in_every_iteration_and_numbers_are_used_again() {
 }
 
 #[test]
-fn clients_are_told_their_number_and_iteration() {
+fn clients_have_their_number_and_iteration() {
     let operations = script(
         r#"
         bench.workload { name = "a", clients = 2, iteration = function(c) c:stat("a" .. c.id .. "-" .. c.iteration) end }

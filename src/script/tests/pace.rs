@@ -71,7 +71,7 @@ fn phases_with_the_same_arrivals_are_one_sequence_as_with_rates_by_phase() {
 }
 
 #[test]
-fn what_is_dropped_while_a_client_thinks_does_not_use_up_the_time_of_a_later_phase() {
+fn arrivals_dropped_during_think_time_do_not_use_up_the_time_of_a_later_phase() {
     let written = script(&format!(
         "{PHASES}bench.workload {{ name = 'w', pace = {{
             calm = bench.open_loop {{ rate = 10, late = 'drop' }}, rest = bench.open_loop {{ rate = 0 }},
@@ -108,7 +108,7 @@ fn a_workload_may_drop_in_one_phase_what_waits_in_another() {
 }
 
 #[test]
-fn what_does_not_fit_the_phases_is_refused() {
+fn a_pace_that_does_not_fit_the_phases_is_refused() {
     let open = "bench.open_loop { rate = 5 }";
     let cases = [
         (

@@ -21,7 +21,7 @@ bench.workload { name = "w", clients = P.users, iteration = function(c)
 end }"#;
 
 #[test]
-fn defaults_apply_and_are_told() {
+fn defaults_apply_and_are_reported() {
     let script = script(ALL).load().unwrap();
     assert_eq!(
         serde_json::Value::Object(script.header().params.clone()),
@@ -106,7 +106,7 @@ fn a_script_cannot_hide_that_a_value_does_not_fit() {
 }
 
 #[test]
-fn mistakes_in_the_declaration_are_told_with_their_line() {
+fn mistakes_in_the_declaration_are_reported_with_their_line() {
     let cases = [
         ("a = 5", "parameter 'a' is a table, such as { type = \"int\", default = 10 }, not 5"),
         ("a = {}", "parameter 'a' needs a type: int, float, string, bool, duration, size"),

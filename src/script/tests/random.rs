@@ -148,7 +148,7 @@ fn wrong_arguments_are_refused_by_name() {
 }
 
 #[test]
-fn what_clients_have_in_common_is_drawn_at_the_top_and_follows_from_seed_and_name() {
+fn shared_random_numbers_are_drawn_at_the_top_level_and_follow_from_seed_and_name() {
     let text = r#"
         local sizes, again, other = bench.rng("sizes"), bench.rng("sizes"), bench.rng("other")
         local names = { sizes:int(1, 1e9), sizes:int(1, 1e9), again:int(1, 1e9), other:int(1, 1e9) }
@@ -165,7 +165,7 @@ fn what_clients_have_in_common_is_drawn_at_the_top_and_follows_from_seed_and_nam
 }
 
 #[test]
-fn what_clients_have_in_common_cannot_be_drawn_by_one_of_them() {
+fn shared_random_numbers_cannot_be_drawn_by_one_client() {
     let written = script(
         "local common = bench.rng('sizes')
         bench.workload { name = 'w', iteration = function(c) c:think(common:exp(5e6)) end }",

@@ -37,7 +37,7 @@ fn a_counter_shared_by_clients_is_found_and_the_first_operation_it_changes_is_na
 }
 
 #[test]
-fn what_differs_may_be_a_time_a_length_an_end_or_an_error() {
+fn a_difference_may_be_a_time_a_length_an_end_or_an_error() {
     let iteration = |body: &str| {
         versions(&format!(
             "local n = {{ 0 }}
@@ -94,7 +94,7 @@ fn state_kept_by_client_is_nothing_shared() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_is_told_as_such_and_many_clients_are_no_hindrance() {
+fn a_stream_that_breaks_off_is_reported_for_many_clients_too() {
     let broken = iteration("c:stat('a') error('here')");
     let message = check(&broken.options, Depth::THOROUGH).unwrap_err().to_string();
     assert_eq!(message, "s.lua:2: here (client w/0)");
@@ -185,7 +185,7 @@ fn clients_of_the_whole_range_are_compared() {
 }
 
 #[test]
-fn what_follows_a_long_setup_is_made() {
+fn iterations_after_a_long_setup_are_made() {
     let run_wide = found(
         "bench.setup(function(c) for i = 1, 20001 do c:mkdir('d' .. i) end end)
         bench.workload { name = 'w', iteration = function(c) c:stat('a') end }

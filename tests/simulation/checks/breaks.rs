@@ -16,10 +16,10 @@ use crate::scenario::Scenario;
 use crate::watched::Call;
 
 pub fn check(scenario: &Scenario, outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     for event in events(outcome) {
         let wrong = |what: &str| Err(format!("a break {what}: {event:?}"));
-        if !told.insert((event.client_idx, format!("{:?}", event.notice), event.noticed_ns)) {
+        if !reported.insert((event.client_idx, format!("{:?}", event.notice), event.noticed_ns)) {
             return wrong("ended twice");
         }
         let client = &clients[event.client_idx as usize];
@@ -39,11 +39,11 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, clients: &[Client]) -> Resu
             return wrong(&format!("did not keep back {call:?}"));
         }
     }
-    untold(outcome, clients)
+    unreported(outcome, clients)
 }
 
 /// Checks that every notice of something that the client certainly held has an event.
-fn untold(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
+fn unreported(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
     use Failure::{ConnectionLost, Panicked, TimedOut};
     let gave_up = outcome.log.iter().find(|logged| matches!(logged.event, Event::GaveUp { .. }));
     let until_ns = gave_up.map_or(outcome.ended_ns, |logged| logged.at_ns);
@@ -65,11 +65,11 @@ fn untold(outcome: &Outcome, clients: &[Client]) -> Result<(), String> {
             });
             open.times.completed_ns < notice.at_ns && !closed && !lost
         });
-        let told = events(outcome).any(|event| {
+        let reported = events(outcome).any(|event| {
             (event.client_idx, event.notice, event.noticed_ns)
                 == (notice.client_idx, notice.notice, notice.at_ns)
         });
-        if had && !told {
+        if had && !reported {
             return Err(format!("a break never ended: {notice:?}"));
         }
     }

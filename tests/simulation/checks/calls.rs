@@ -82,8 +82,10 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
         cleaned_up += 1;
     }
     if cleaned_up != client.cleaned_up && !client.ended_early(outcome) {
-        let (index, told) = (client.index, client.cleaned_up);
-        return Err(format!("client {index}: {cleaned_up} handles cleaned up, {told} reported"));
+        let (index, reported) = (client.index, client.cleaned_up);
+        return Err(format!(
+            "client {index}: {cleaned_up} handles cleaned up, {reported} reported"
+        ));
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub fn check(outcome: &Outcome, client: &Client) -> Result<(), String> {
         }
         if (certain || !own.is_empty()) && at_ns < until_ns || at_ns > until_ns.max(lost_ns) {
             return Err(format!(
-                "client {}: without a connection from {lost_ns} to {until_ns}, told to {at_ns}",
+                "client {}: without a connection from {lost_ns} to {until_ns}, reported to {at_ns}",
                 client.index
             ));
         }

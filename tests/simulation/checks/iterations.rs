@@ -19,11 +19,11 @@ use crate::scenario::Scenario;
 pub fn check(scenario: &Scenario, outcome: &Outcome, client: &Client) -> Result<(), String> {
     let ended = once_each(client)?;
     let begun = begun(client);
-    let told: BTreeSet<u32> =
+    let reported: BTreeSet<u32> =
         ended.iter().filter(|(_, event)| event.outcome != Dropped).map(|(n, _)| *n).collect();
-    if !told.iter().eq(begun.keys()) {
+    if !reported.iter().eq(begun.keys()) {
         let index = client.index;
-        return Err(format!("client {index}: iterations {:?} ended as {told:?}", begun.keys()));
+        return Err(format!("client {index}: iterations {:?} ended as {reported:?}", begun.keys()));
     }
     for (number, event) in &ended {
         let due = client.iteration(*number).next().map(|first| first.due);
@@ -127,9 +127,9 @@ fn dropped_for_a_reason(
     };
     let dropped_before = client.iterations.iter().filter(|it| it.outcome == Dropped);
     let known = |number: u32| number == before || begun.contains_key(&number);
-    let told: BTreeSet<u32> = dropped_before.map(|it| it.iteration).collect();
+    let reported: BTreeSet<u32> = dropped_before.map(|it| it.iteration).collect();
     let withdrawn = (before..dropped.iteration)
-        .any(|number| !known(number) && !told.contains(&number))
+        .any(|number| !known(number) && !reported.contains(&number))
         || operations.len() < client.iteration(before).count();
     if scenario.caching && withdrawn {
         return Ok(());
@@ -168,17 +168,18 @@ pub fn nothing_unaccounted(
     outcome: &Outcome,
     clients: &[Client],
 ) -> Result<(), String> {
-    let mut told = Unissued::default();
+    let mut reported = Unissued::default();
     for event in outcome.events() {
         if let Event::Unissued(unissued) = event {
-            told.add(*unissued);
+            reported.add(*unissued);
         }
     }
-    let told = told.by_backlog + told.by_generation + told.by_limit + told.by_driver;
+    let reported =
+        reported.by_backlog + reported.by_generation + reported.by_limit + reported.by_driver;
     let Some((zero_ns, cut_ns)) = outcome.measured_ns else {
-        return match told {
+        return match reported {
             0 => Ok(()),
-            _ => Err(format!("{told} operations unissued before time zero")),
+            _ => Err(format!("{reported} operations unissued before time zero")),
         };
     };
     let overdue = |client: &Client| {
@@ -200,10 +201,10 @@ pub fn nothing_unaccounted(
     let was_cut = outcome.reason.is_some() || !scenario.stream.header.phases.is_empty();
     let broke_off = scenario.stream.breaks_at.is_some();
     let least = if whole && was_cut && !broke_off { stayed } else { 0 };
-    if (least..=most).contains(&told) {
+    if (least..=most).contains(&reported) {
         Ok(())
     } else {
-        Err(format!("{told} operations told as unissued, but {least} to {most} were"))
+        Err(format!("{reported} operations reported as unissued, but {least} to {most} were"))
     }
 }
 

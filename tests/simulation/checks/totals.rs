@@ -68,15 +68,15 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     }
     let summary = outcome.summary();
     let nothing = Operations::new();
-    let told = |section: &Option<smbench::observability::summary::SectionSummary>| {
+    let reported = |section: &Option<smbench::observability::summary::SectionSummary>| {
         section.as_ref().map(|section| section.operations.clone()).unwrap_or_default()
     };
-    same("setup", &told(&summary.setup), &setup)?;
-    same("teardown", &told(&summary.teardown), &teardown)?;
+    same("setup", &reported(&summary.setup), &setup)?;
+    same("teardown", &reported(&summary.teardown), &teardown)?;
     let mut total = ByType::new();
     for (index, counts) in by_phase.iter().enumerate() {
-        let told = summary.phases.get(index).map_or(&nothing, |phase| &phase.operations);
-        same(&format!("phase {index}"), told, counts)?;
+        let reported = summary.phases.get(index).map_or(&nothing, |phase| &phase.operations);
+        same(&format!("phase {index}"), reported, counts)?;
         if recorded(index) {
             for (operation, counts) in counts {
                 total.entry(*operation).or_default().add(counts);
@@ -102,8 +102,8 @@ impl Counts {
     }
 }
 
-fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
-    let told: ByType = told
+fn same(what: &str, reported: &Operations, counted: &ByType) -> Result<(), String> {
+    let reported: ByType = reported
         .iter()
         .map(|(operation, figures)| {
             let counts = Counts {
@@ -117,33 +117,33 @@ fn same(what: &str, told: &Operations, counted: &ByType) -> Result<(), String> {
             (*operation, counts)
         })
         .collect();
-    if told == *counted {
+    if reported == *counted {
         Ok(())
     } else {
-        Err(format!("{what}: the summary says {told:?}, the events {counted:?}"))
+        Err(format!("{what}: the summary says {reported:?}, the events {counted:?}"))
     }
 }
 
-fn totals(told: &OperationTotals, counted: &ByType) -> Result<(), String> {
+fn totals(reported: &OperationTotals, counted: &ByType) -> Result<(), String> {
     let mut all = Counts::default();
     counted.values().for_each(|counts| all.add(counts));
-    let told_counts = Counts {
-        succeeded: told.succeeded,
-        failed: told.counts.failed,
-        skipped: told.counts.skipped,
-        cut: told.counts.cut,
-        retries: told.counts.retries,
-        bytes: told.bytes_read + told.bytes_written,
+    let reported_counts = Counts {
+        succeeded: reported.succeeded,
+        failed: reported.counts.failed,
+        skipped: reported.counts.skipped,
+        cut: reported.counts.cut,
+        retries: reported.counts.retries,
+        bytes: reported.bytes_read + reported.bytes_written,
     };
-    if told_counts == all && told.operations == all.succeeded + all.failed {
+    if reported_counts == all && reported.operations == all.succeeded + all.failed {
         Ok(())
     } else {
-        Err(format!("the summary's totals are {told:?}, the events' {all:?}"))
+        Err(format!("the summary's totals are {reported:?}, the events' {all:?}"))
     }
 }
 
 fn iterations(
-    told: &Iterations,
+    reported: &Iterations,
     outcome: &Outcome,
     recorded: impl Fn(usize) -> bool,
 ) -> Result<(), String> {
@@ -163,11 +163,11 @@ fn iterations(
             IterationOutcome::Skipped => skipped += 1,
         }
     }
-    let counts = told.counts;
-    let told = (told.count, counts.late, counts.cut, counts.dropped, counts.skipped);
+    let counts = reported.counts;
+    let reported = (reported.count, counts.late, counts.cut, counts.dropped, counts.skipped);
     let counted = (finished, late, cut, dropped, skipped);
-    match told == counted {
+    match reported == counted {
         true => Ok(()),
-        false => Err(format!("the summary has {told:?} iterations, the events {counted:?}")),
+        false => Err(format!("the summary has {reported:?} iterations, the events {counted:?}")),
     }
 }

@@ -295,7 +295,7 @@ fn an_answer_for_a_lease_there_is_not_is_object_name_not_found() {
 /// file. Windows takes the rest in steps, and both opens wait for the last break that must be
 /// answered (smbtorture smb2.lease.breaking3, v2_breaking3).
 #[test]
-fn what_has_to_go_while_a_break_is_on_its_way_is_broken_after_the_answer_in_steps() {
+fn caching_that_must_go_during_a_break_is_broken_after_its_answer_in_steps() {
     let mut test_table = TestTable::default();
     let one = test_table.open(1, lease(1, "RWH"));
     let opening = wanted(2, RequestedCaching::Nothing);
@@ -315,8 +315,8 @@ fn what_has_to_go_while_a_break_is_on_its_way_is_broken_after_the_answer_in_step
     let epoch = one.granted().epoch + 1;
     let expected = [("RWH", "RH"), ("RH", "R"), ("R", "")].map(|(from, to)| {
         let (client, mut what) = lease_break(1, 1, from, to);
-        if let Break::Lease(told) = &mut what {
-            told.epoch = epoch;
+        if let Break::Lease(notice) = &mut what {
+            notice.epoch = epoch;
         }
         vec![(client, what)]
     });
@@ -361,8 +361,8 @@ fn the_epoch_counts_grants_and_breaks_of_version_2_alone() {
         let second = test_table.open(2, RequestedCaching::Nothing);
         assert_eq!(second, WAITS.unwrap());
         let breaks = test_table.breaks_with_epochs();
-        let [(1, Break::Lease(told))] = breaks[..] else { panic!("{breaks:?}") };
-        let epochs = [epoch(first), epoch(same), epoch(upgraded), told.epoch];
+        let [(1, Break::Lease(notice))] = breaks[..] else { panic!("{breaks:?}") };
+        let epochs = [epoch(first), epoch(same), epoch(upgraded), notice.epoch];
         assert_eq!(epochs, expected);
         [first, same, upgraded].into_iter().for_each(|open| test_table.close(open.number()));
     }
@@ -370,7 +370,7 @@ fn the_epoch_counts_grants_and_breaks_of_version_2_alone() {
 
 /// MS-SMB2 3.3.4.7: the first of Lease.LeaseOpens.
 #[test]
-fn of_several_opens_that_share_a_lease_the_first_ones_connection_is_told_once() {
+fn of_several_opens_that_share_a_lease_the_connection_of_the_first_gets_the_break_once() {
     let mut test_table = TestTable::default();
     let one = test_table.open(1, lease(1, "RWH")).number();
     let second = OpenRequest { connection: 50, ..wanted(1, lease(1, "RWH")) };

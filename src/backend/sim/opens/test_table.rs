@@ -217,8 +217,8 @@ impl TestTable {
     }
 
     fn note(&mut self, notices: Vec<super::BreakNotice>) {
-        let told = notices.into_iter().map(|notice| (notice.connection as u32, notice.what));
-        self.breaks.extend(told);
+        let breaks = notices.into_iter().map(|notice| (notice.connection as u32, notice.what));
+        self.breaks.extend(breaks);
     }
 }
 

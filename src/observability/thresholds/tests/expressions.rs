@@ -129,7 +129,7 @@ fn a_metric_the_script_declares_has_the_figures_and_the_unit_of_its_kind() {
 }
 
 #[test]
-fn a_mistake_is_told_with_the_right_word_or_unit() {
+fn a_mistake_is_reported_with_the_right_word_or_unit() {
     for (text, problem) in [
         (
             "",

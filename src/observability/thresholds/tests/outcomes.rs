@@ -98,7 +98,7 @@ fn a_threshold_of_a_phase_or_a_workload_is_about_that_alone() {
 }
 
 #[test]
-fn what_was_not_measured_fails_as_no_samples() {
+fn a_threshold_on_an_unmeasured_value_fails_as_no_samples() {
     let nothing = Measurements::new(fixtures::layout());
     let measurements = fixtures::measurements();
     for (text, measurements) in [

@@ -85,7 +85,7 @@ fn an_arrival_that_finds_its_client_busy_waits_where_the_policy_is_to_queue() {
 }
 
 #[test]
-fn what_a_later_batch_brings_of_a_dropped_iteration_is_dropped_with_it() {
+fn operations_of_a_dropped_iteration_in_a_later_batch_are_dropped_with_it() {
     let begins = [stat(0, 0, 0, arrives(0)), dropped(&stat(0, 1, 1, arrives(10)))];
     let mut engine = measuring(config(), &begins, false);
     carry_out(&mut engine, 0, 0, 20);

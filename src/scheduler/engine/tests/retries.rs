@@ -32,7 +32,7 @@ fn busy(engine: &mut Engine, slot: u32, seq: u32, issued_ns: u64, completed_ns: 
 }
 
 #[test]
-fn a_server_that_stays_busy_is_asked_three_times_and_told_of_once() {
+fn a_server_that_stays_busy_is_asked_three_times_and_reported_once() {
     let mut engine = measuring(1, 1, None);
     let mut now_ns = ZERO_NS;
     for attempt in 1..=MOST_ATTEMPTS {

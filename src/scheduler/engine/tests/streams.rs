@@ -158,7 +158,7 @@ fn the_end_of_the_last_phase_cuts_what_is_not_issued_and_lets_the_rest_complete(
 }
 
 #[test]
-fn what_is_given_up_was_issued_when_it_was_and_its_iteration_is_cut() {
+fn an_abandoned_operation_keeps_its_issue_time_and_its_iteration_is_cut() {
     let mut engine = measuring(1, None, &[stat(0, 0, 0, Due::At(0))]);
     issues(&mut engine, ZERO_NS + 7);
     engine.abandon(ZERO_NS + 500);
@@ -252,7 +252,7 @@ fn an_iteration_in_whose_midst_the_stream_broke_off_is_cut() {
 }
 
 #[test]
-fn what_was_due_by_the_cut_and_not_issued_is_counted_by_what_it_waited_for() {
+fn operations_due_by_the_cut_and_not_issued_are_counted_by_what_they_waited_for() {
     let due = [
         stat(0, 0, 0, Due::At(0)),
         stat(0, 1, 0, Due::At(20)),
