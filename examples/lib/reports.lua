@@ -7,19 +7,19 @@ local M = {}
 
 ---Makes the directory of a client, with one report in it.
 ---@param c bench.Client
----@param folder string
-function M.prepare(c, folder)
-  c:mkdir(folder)
-  local h = c:open(folder .. "/report", "w")
+---@param directory string
+function M.prepare(c, directory)
+  c:mkdir(directory)
+  local h = c:open(directory .. "/report", "w")
   c:write(h, 0, "64KiB")
   c:close(h)
 end
 
 ---Reads the report, and appends a line to it.
 ---@param c bench.Client
----@param folder string
-function M.extend(c, folder)
-  local h = c:open(folder .. "/report", "rw")
+---@param directory string
+function M.extend(c, directory)
+  local h = c:open(directory .. "/report", "rw")
   c:read(h, 0, "64KiB")
   c:write(h, 65536 + 80 * c.iteration, 80)
   c:close(h)
@@ -27,10 +27,10 @@ end
 
 ---Removes what `prepare` made.
 ---@param c bench.Client
----@param folder string
-function M.clean(c, folder)
-  c:delete(folder .. "/report")
-  c:rmdir(folder)
+---@param directory string
+function M.clean(c, directory)
+  c:delete(directory .. "/report")
+  c:rmdir(directory)
 end
 
 return M

@@ -17,6 +17,7 @@ use super::handle_table::{HandleTable, OpenFile};
 use super::reopening::{KeptPaths, Reopenings};
 use super::{BackendCapabilities, OpError, SMBConnectionInner};
 use crate::ir::event::Reopened;
+use crate::ir::panic_message::panic_message;
 use crate::ir::{
     Blob, CompletionStatus, Execution, Expect, Failure, FileControl, HandleOperation, HandleRef,
     OpenMode, OpenOperation, Operation, OperationKind, OperationType, PathOperation, Payload,
@@ -460,13 +461,4 @@ fn ends_the_session(status: NtStatus) -> bool {
             | NtStatus::CONNECTION_DISCONNECTED
             | NtStatus::CONNECTION_RESET
     )
-}
-
-/// Returns the message of a panic.
-pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_string())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
 }

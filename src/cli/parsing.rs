@@ -64,7 +64,11 @@ impl Command {
         match self {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
-            _ => Ok(()),
+            Command::Validate(_)
+            | Command::Targets(_)
+            | Command::Serve(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(()),
         }
     }
 }

@@ -38,7 +38,7 @@ impl Feature {
 
     /// Returns the lowest fidelity mode that has the feature, its name in the `needs` of a
     /// workload, and its name in messages.
-    const fn table(self) -> (u8, &'static str, &'static str) {
+    const fn row(self) -> (u8, &'static str, &'static str) {
         match self {
             Feature::Locks => (0, "locks", "locks"),
             Feature::BlockingLocks => (0, "blocking_locks", "locks that wait (wait = true)"),
@@ -55,16 +55,16 @@ impl Feature {
 
     /// Returns the lowest fidelity mode that has the feature.
     pub fn mode(self) -> u8 {
-        self.table().0
+        self.row().0
     }
 
     /// Returns the name of the feature in the `needs` of a workload.
     pub fn key(self) -> &'static str {
-        self.table().1
+        self.row().1
     }
 
     pub fn name(self) -> &'static str {
-        self.table().2
+        self.row().2
     }
 
     /// Returns the features that one operation needs.

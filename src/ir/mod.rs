@@ -11,6 +11,7 @@ pub mod feature;
 pub mod foreign_words;
 mod nominal;
 pub mod operation;
+pub mod panic_message;
 pub mod payload;
 pub mod phases;
 pub mod preview;

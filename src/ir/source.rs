@@ -65,8 +65,8 @@ pub struct StatedThreshold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Module {
-    /// `@bench/` and its path for a module of the standard library; for another, the path of its
-    /// file within the project.
+    /// Path of the module's file within the project, such as `lib/sizes.lua`. A module of the
+    /// standard library has the path with which it is required, such as `@bench/office`.
     pub name: String,
     /// Version of a module of the standard library, which is that of smbench; `unversioned` for
     /// another.

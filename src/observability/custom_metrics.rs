@@ -58,7 +58,7 @@ struct Metric {
 
 impl MetricDeclaration {
     /// Returns the kind of the metric, and the unit of its values.
-    pub fn threshold_kind(&self) -> (MetricKind, Unit) {
+    pub fn kind_and_unit(&self) -> (MetricKind, Unit) {
         let unit = match self.unit {
             Some(MetricUnit::Ns) => Unit::Time,
             Some(MetricUnit::Bytes) => Unit::Bytes,
@@ -101,7 +101,7 @@ impl CustomMetrics {
     /// Returns the kinds of all metrics by name, as thresholds see them.
     pub fn threshold_kinds(&self) -> CustomKinds {
         let declarations = self.metrics.iter().map(|metric| &metric.declaration);
-        declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
+        declarations.map(|one| (one.name.clone(), one.kind_and_unit())).collect()
     }
 
     /// Returns the value of a metric that a threshold needs, and the number of updates behind

@@ -194,7 +194,8 @@ pub struct Run {
     pub started_at: String,
     /// Seed of the random numbers.
     pub seed: u64,
-    /// Name of the script that the stream was made from, or of the document if that names none.
+    /// Path of the script within its project. For a document, the `source` that it states, or else
+    /// its file name.
     pub script: String,
     /// The script's parameters with their values; sizes in bytes, durations in nanoseconds.
     pub params: serde_json::Map<String, serde_json::Value>,

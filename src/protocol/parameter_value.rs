@@ -115,7 +115,7 @@ pub(super) fn only(
     }
 }
 
-/// The largest whole number that a number of JSON or Lua holds exactly, as it does all below.
+/// 2^53. A number of JSON or Lua holds every whole number up to this one exactly.
 pub const LARGEST_EXACT: u64 = 1 << 53;
 
 /// Parses a duration of up to 2^53 ns. A number without a unit is refused, except 0.

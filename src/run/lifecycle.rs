@@ -380,7 +380,8 @@ impl Run<'_> {
 
     /// Returns the facts about the run that the measurements do not show.
     fn facts(&self, measurements: &Measurements) -> RunFacts {
-        let (options, timeline) = (self.options, self.coordinator.timeline());
+        // A copy, so that no writer waits while the facts are collected.
+        let (options, timeline) = (self.options, self.coordinator.timeline().clone());
         let mut notes = Vec::new();
         let mut problems: Vec<(ExitReason, String)> = Vec::new();
         let reason = timeline.reason();

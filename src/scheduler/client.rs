@@ -17,13 +17,13 @@ use tokio::sync::Semaphore;
 
 use super::engine::Attempt;
 use crate::backend::breaks::Waiting;
-use crate::backend::connection::panic_message;
 use crate::backend::reopening::KeptPaths;
 use crate::backend::{
     BackendCapabilities, Breaks, CachedFiles, Clock, ConnectError, ConnectStage, ConnectionState,
     Endpoint, SMBBackend, SMBConnectionInner,
 };
 use crate::ir::event::BreakEvent;
+use crate::ir::panic_message::panic_message;
 use crate::ir::{CompletionStatus, Execution, Failure, Operation, StreamHeader};
 
 const FIRST_BACKOFF_NS: u64 = 100_000_000;

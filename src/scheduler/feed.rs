@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::batch::{Batch, BatchRequest};
 use super::feature_gate::FeatureGate;
-use crate::backend::connection::panic_message;
+use crate::ir::panic_message::panic_message;
 use crate::ir::{ClientPartition, OperationSource, Progress, SourceError, StreamHeader};
 
 /// The way in which a shard gets its operations. A client has at most one request open, so

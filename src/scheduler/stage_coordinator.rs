@@ -22,8 +22,8 @@ impl StageCoordinator {
         self.timeline.subscribe()
     }
 
-    /// Returns the timeline as it is now. It is locked until the caller drops it, and the caller
-    /// must not change it through this coordinator before.
+    /// Returns a read lock on the timeline. While a caller holds it, all changes wait; the holder
+    /// must call no other method of the coordinator.
     pub fn timeline(&self) -> watch::Ref<'_, Timeline> {
         self.timeline.borrow()
     }

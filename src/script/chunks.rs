@@ -1,8 +1,8 @@
 //! The files of one VM: the script and its modules, and their names for Lua and for the user.
 //!
-//! Lua knows a file by a name that does not depend on the script's directory, because a script can
-//! read its errors and must make the same stream from every directory. An error that leaves the VM
-//! names the path that the user gave.
+//! Lua knows a file by its path within the project, because a script can read its errors and must
+//! make the same stream wherever the project is. An error that leaves the VM names the path that the
+//! user gave.
 
 use std::path::Path;
 

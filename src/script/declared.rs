@@ -126,7 +126,7 @@ impl DeclaredHooks {
     /// Returns the kinds of the metrics, which thresholds are checked against.
     pub fn metric_kinds(&self) -> CustomKinds {
         let declarations = self.metrics.iter();
-        declarations.map(|one| (one.name.clone(), one.threshold_kind())).collect()
+        declarations.map(|one| (one.name.clone(), one.kind_and_unit())).collect()
     }
 
     /// Returns the names of the hooks and the metrics.

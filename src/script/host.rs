@@ -22,6 +22,7 @@ use super::project::Project;
 use super::random::RandomNumbers;
 use super::result_hints::hint;
 use crate::ir::ClientPartition;
+use crate::ir::panic_message::panic_message;
 
 /// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
 /// keep the VM alive, because the binding's references are weak.
@@ -183,7 +184,7 @@ impl ScriptHost {
     pub fn callback<R>(&self, body: impl FnOnce() -> LuaResult<R>) -> LuaResult<R> {
         match catch_unwind(AssertUnwindSafe(body)) {
             Ok(result) => result,
-            Err(panic) => Err(self.poison(panic_text(panic.as_ref()))),
+            Err(panic) => Err(self.poison(panic_message(panic.as_ref()))),
         }
     }
 
@@ -352,7 +353,7 @@ impl ScriptHost {
         let result = catch_unwind(AssertUnwindSafe(|| body(lua)));
         watch.deadline.set(None);
         if let Err(panic) = &result {
-            self.poison(panic_text(panic.as_ref()));
+            self.poison(panic_message(panic.as_ref()));
         }
         if let Some(error) = watch.fatal.take() {
             watch.exhausted.set(true);
@@ -387,12 +388,4 @@ impl ScriptHost {
             .flatten()
         })
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_string())
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "a callback panicked".to_string())
 }

@@ -108,7 +108,7 @@ fn is_address(text: &str) -> bool {
 
 /// Drops positions inside the prelude and the binding from the front of a message.
 fn without_prelude(text: &str) -> &str {
-    for source in [PRELUDE, "__mlua_index", "__mlua_newindex"] {
+    for source in [PRELUDE, "__mlua_index", "__mlua_newindex", "__mlua_require"] {
         if let Some(rest) = text.strip_prefix(source).and_then(|rest| rest.strip_prefix(':')) {
             let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
             return digits.strip_prefix(": ").unwrap_or(digits);

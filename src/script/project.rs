@@ -1,6 +1,5 @@
 //! The project of a script: the directory from which its modules are read.
 
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::ir::directory::{Directory, directory_of};
@@ -13,15 +12,15 @@ pub(super) const MANIFEST: &str = "smbench.toml";
 pub(super) const MAX_PATH_BYTES: usize = 200;
 
 /// The directory from which a script's modules are read: the nearest one upward from the script
-/// that holds a file `smbench.toml`, or else the script's own.
+/// that contains a file `smbench.toml`, or else the script's own.
 #[derive(Debug)]
 pub(super) struct Project {
-    /// Stays open, and no path leads out of it.
+    /// The open directory of the project. No path leads out of it.
     pub directory: Directory,
     /// The path of the script within the project.
     pub script: PathBuf,
-    /// The project's directory as errors write it: relative to the path of the script that the
-    /// user gave, if that is possible.
+    /// The path of the project's directory for errors: relative to the script's path as the user
+    /// gave it, if that leads to the same directory.
     shown: PathBuf,
     /// Whether there is a file `smbench.toml`.
     pub has_manifest: bool,
@@ -31,23 +30,43 @@ impl Project {
     /// Finds the project of the script at `path`. Errors write the script as `shown`.
     ///
     /// # Errors
-    /// The operating system's reason, if the directory cannot be opened.
-    pub fn of_script(path: &Path, shown: &Path) -> io::Result<Project> {
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        let own = directory_of(path).canonicalize()?;
-        let root = own.ancestors().find(|directory| directory.join(MANIFEST).is_file());
-        let below = root.and_then(|root| own.strip_prefix(root).ok()).unwrap_or(Path::new(""));
-        Ok(Project {
-            directory: Directory::open(root.unwrap_or(&own))?,
-            script: below.join(name),
-            shown: above(directory_of(shown), below.components().count()),
-            has_manifest: root.is_some(),
-        })
+    /// A sentence, if a directory cannot be opened, `smbench.toml` is not a file, or the path of
+    /// the script within the project is too long.
+    pub fn of_script(path: &Path, shown: &Path) -> Result<Project, String> {
+        let unreadable = |error| format!("its directory cannot be opened: {error}");
+        let own = directory_of(path).canonicalize().map_err(unreadable)?;
+        let manifest = own.ancestors().map(|directory| directory.join(MANIFEST));
+        let manifest = manifest.into_iter().find(|manifest| manifest.symlink_metadata().is_ok());
+        if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.is_file()) {
+            return Err(format!("{} is not a regular file", manifest.display()));
+        }
+        let root = manifest.as_deref().map_or(&*own, directory_of);
+        let below = own.strip_prefix(root).unwrap_or(Path::new(""));
+        let script = below.join(path.file_name().unwrap_or(path.as_os_str()));
+        if script.as_os_str().len() > MAX_PATH_BYTES {
+            return Err(format!(
+                "its path within the project is longer than {MAX_PATH_BYTES} bytes"
+            ));
+        }
+        let levels = below.components().count();
+        let lexical = Path::new(".").join(above(directory_of(path), levels));
+        let shown = match lexical.canonicalize() {
+            Ok(real) if real == root => above(directory_of(shown), levels),
+            // The path leads to the script through a symbolic link.
+            _ => root.into(),
+        };
+        let directory = Directory::open(root).map_err(unreadable)?;
+        Ok(Project { directory, script, shown, has_manifest: manifest.is_some() })
     }
 
     /// Returns the path of a file of the project as errors write it.
     pub fn shown(&self, file: &Path) -> PathBuf {
         self.shown.join(file)
+    }
+
+    /// Returns the words for the project in errors.
+    pub fn name(&self) -> &'static str {
+        if self.has_manifest { "the project" } else { "the script's directory" }
     }
 }
 
@@ -87,17 +106,35 @@ mod tests {
     #[test]
     fn the_nearest_manifest_upward_makes_the_project() {
         let folder = tempfile::tempdir().unwrap();
-        let deep = folder.path().join("a/b/c");
+        let root = folder.path().canonicalize().unwrap();
+        let deep = root.join("a/b/c");
         std::fs::create_dir_all(&deep).unwrap();
-        let project =
-            |shown: &str| Project::of_script(&deep.join("s.lua"), Path::new(shown)).unwrap();
-        assert_eq!(project("c/s.lua").script, Path::new("s.lua"));
-        assert_eq!(project("c/s.lua").shown(Path::new("m.lua")), Path::new("c/m.lua"));
-        std::fs::write(folder.path().join(MANIFEST), "").unwrap();
-        assert_eq!(project("c/s.lua").script, Path::new("a/b/c/s.lua"));
-        assert_eq!(project("c/s.lua").shown(Path::new("m.lua")), Path::new("../../m.lua"));
-        std::fs::write(folder.path().join("a/b").join(MANIFEST), "").unwrap();
-        assert_eq!(project("c/s.lua").script, Path::new("c/s.lua"));
-        assert_eq!(project("c/s.lua").shown(Path::new("m.lua")), Path::new("m.lua"));
+        let script = deep.join("s.lua");
+        let found = || {
+            let project = Project::of_script(&script, &script).unwrap();
+            (project.script.display().to_string(), project.shown(Path::new("m.lua")))
+        };
+        assert_eq!(found(), ("s.lua".into(), deep.join("m.lua")));
+        std::fs::write(root.join(MANIFEST), "").unwrap();
+        assert_eq!(found(), ("a/b/c/s.lua".into(), root.join("m.lua")));
+        std::fs::write(root.join("a/b").join(MANIFEST), "").unwrap();
+        assert_eq!(found(), ("c/s.lua".into(), root.join("a/b/m.lua")));
+        std::fs::create_dir(deep.join(MANIFEST)).unwrap();
+        let refused = Project::of_script(&script, &script).unwrap_err();
+        assert_eq!(refused, format!("{} is not a regular file", deep.join(MANIFEST).display()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_script_that_is_reached_through_a_link_shows_the_real_directory_of_its_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("q/x/y")).unwrap();
+        std::fs::write(root.join("q").join(MANIFEST), "").unwrap();
+        std::os::unix::fs::symlink("q/x/y", root.join("link")).unwrap();
+        let script = root.join("link/s.lua");
+        let project = Project::of_script(&script, &script).unwrap();
+        assert_eq!(project.script, Path::new("x/y/s.lua"));
+        assert_eq!(project.shown(Path::new("m.lua")), root.join("q/m.lua"));
     }
 }

@@ -1,6 +1,7 @@
-//! `require`: a module by its path, as Luau resolves it. `./` and `../` lead from the file that
-//! requires it, `@self/` from the directory of an `init.lua`, and `@bench/` into the embedded
-//! standard library.
+//! `require`: a module by its path, as Luau resolves it. `./` and `../` are beside the file that
+//! requires it; an `init.lua` stands for its directory, so there they are beside that directory.
+//! `@self/` is inside the directory of an `init.lua`, and `@bench/` is the embedded standard
+//! library.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -16,7 +17,7 @@ use super::chunks::{load_chunk, shown_path};
 use super::error::ScriptError;
 use super::host::ScriptHost;
 use super::members::GLOBALS;
-use super::project::{MANIFEST, MAX_PATH_BYTES};
+use super::project::{MANIFEST, MAX_PATH_BYTES, Project};
 use super::values::{fail, fault, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
@@ -27,8 +28,9 @@ const STANDARD_LIBRARY: &[(&str, &str)] = &[("office", include_str!("../../stdli
 /// The version of a module of the project, where nothing states a version.
 const UNVERSIONED: &str = "unversioned";
 
-/// The files that a path can name, by what is added to it.
-const FILES: [&str; 4] = [".lua", ".luau", "/init.lua", "/init.luau"];
+/// The endings that turn the path of a module into the path of a file. For the directory of the
+/// project itself, only those of an `init` file apply.
+const ENDINGS: [&str; 4] = [".lua", ".luau", "/init.lua", "/init.luau"];
 
 /// Maximum depth to which modules may require one another. Each module runs on the stack of the
 /// thread that requires it, and a thread that makes operations has a stack of 2 MiB.
@@ -37,9 +39,9 @@ const MAX_DEPTH: usize = 64;
 /// The UTF-8 form of U+FEFF.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-const PREFIXES: &str = "a path begins with \"./\" or \"../\" (from the file that requires it), \"@self/\" (from the directory of an init.lua) or \"@bench/\" (the standard library)";
+const PREFIXES: &str = "a path begins with \"./\" or \"../\" (beside the file that requires it), \"@self/\" (inside the directory of an init.lua) or \"@bench/\" (the standard library)";
 
-/// The path of a module, without the ending of its file.
+/// The path of a module, without the extension of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ModulePath {
     InProject(PathBuf),
@@ -47,25 +49,35 @@ enum ModulePath {
 }
 
 impl ModulePath {
+    /// Returns the path of the module in a file of the project.
+    fn of_file(file: &Path) -> ModulePath {
+        ModulePath::InProject(match is_init(file) {
+            true => file.parent().unwrap_or(Path::new("")).into(),
+            false => file.with_extension(""),
+        })
+    }
+
     fn path(&mut self) -> &mut PathBuf {
         match self {
             ModulePath::InProject(path) | ModulePath::InStandardLibrary(path) => path,
         }
     }
-
-    /// Returns the path as messages write it.
-    fn shown(&self) -> String {
-        match self {
-            ModulePath::InProject(path) => shown_path(path),
-            ModulePath::InStandardLibrary(path) => {
-                shown_path(&Path::new("@bench").join(path)).trim_end_matches('/').into()
-            }
-        }
-    }
 }
 
-/// A module that was read and not run yet.
-struct Found {
+/// Returns whether a file stands for its directory.
+fn is_init(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "init")
+}
+
+/// A module of the standard library as messages write it.
+fn in_standard_library(path: &Path) -> String {
+    shown_path(&Path::new("@bench").join(path)).trim_end_matches('/').into()
+}
+
+/// A module that was read and has not run yet.
+struct ReadModule {
+    /// The path of its file within the project, or its path with `@bench/`. Lua knows the file by
+    /// this name.
     name: String,
     module: ModulePath,
     /// The path of its file as the user would write it.
@@ -77,12 +89,14 @@ struct Found {
 /// The modules of one VM.
 #[derive(Default)]
 struct Modules {
-    /// The path of each file that may call `require`, by the name under which Lua knows the file.
+    /// The module of each file that may call `require`, by the name under which Lua knows the file.
     files: RefCell<HashMap<String, ModulePath>>,
     loaded: RefCell<HashSet<ModulePath>>,
-    /// The script and the modules that are running their top level, each required by the one
-    /// before.
+    /// The names of the script and of the modules that are running their top level, each required
+    /// by the one before.
     loading: RefCell<Vec<(ModulePath, String)>>,
+    /// The module that called `require` last.
+    caller: RefCell<Option<ModulePath>>,
     /// The reason why the path that is being resolved leads to no module.
     problem: RefCell<Option<String>>,
 }
@@ -91,28 +105,38 @@ struct Modules {
 pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> {
     let modules = Rc::new(Modules::default());
     let script = &host.project.script;
-    let chunk = chunk_name(script);
-    let module = ModulePath::InProject(without_ending(script));
-    modules.files.borrow_mut().insert(chunk, module.clone());
-    modules.loading.borrow_mut().push((module, shown_path(script)));
+    let (module, name) = (ModulePath::of_file(script), shown_path(script));
+    modules.files.borrow_mut().insert(name.clone(), module.clone());
+    modules.loading.borrow_mut().push((module, name));
     let resolve = lua.create_require_function(Resolver {
         host: Rc::clone(host),
         modules: Rc::clone(&modules),
         at: ModulePath::InProject(PathBuf::new()),
-        found: RefCell::new(None),
+        read: RefCell::new(None),
     })?;
     let host = Rc::clone(host);
-    lua.create_function(move |_, (path, more): (Value, MultiValue)| {
+    lua.create_function(move |lua, (path, more): (Value, MultiValue)| {
         host.callback(|| {
             let path = text(&path, "require: the module's path")?;
             if !more.is_empty() {
                 return fail!("require takes one argument, the path of a module");
             }
             check_path(&path).map_err(fault)?;
+            // Not the caller that Luau sees: for `pcall(require, path)` that is the prelude.
+            let line = host.line(lua).unwrap_or_default();
+            let file = line.rsplit_once(':').map_or("", |(file, _)| file);
+            let Some(caller) = modules.files.borrow().get(file).cloned() else {
+                return fail!(
+                    "require needs a file that calls it: write function() return require({path:?}) end"
+                );
+            };
+            modules.caller.replace(Some(caller));
             modules.problem.take();
             let module: LuaResult<Value> = resolve.call(path.as_str());
             match modules.problem.take() {
-                Some(problem) if module.is_err() => fail!("module {path:?} {problem}"),
+                Some(problem) if module.is_err() => {
+                    fail!("module {path:?} {problem}{}", prefix_hint(&path, file))
+                }
                 _ => module,
             }
         })
@@ -121,12 +145,15 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
 
 /// Checks what a path looks like, before anything is looked up.
 fn check_path(path: &str) -> Result<(), String> {
-    let shown = || format!("{:?}", path.chars().take(60).collect::<String>());
-    if path.len() > MAX_PATH_BYTES || path.contains(char::is_control) {
-        return Err(format!(
-            "{} is no path of a module: it has control characters or more than {MAX_PATH_BYTES} bytes",
-            shown()
-        ));
+    let quoted = match path.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?}…", &path[..end]),
+        None => format!("{path:?}"),
+    };
+    if path.len() > MAX_PATH_BYTES {
+        return Err(format!("the path {quoted} is longer than {MAX_PATH_BYTES} bytes"));
+    }
+    if path.contains(char::is_control) {
+        return Err(format!("the path {quoted} has control characters"));
     }
     if ["./", "../", "@"].iter().any(|prefix| path.starts_with(prefix)) {
         return Ok(());
@@ -139,26 +166,40 @@ fn check_path(path: &str) -> Result<(), String> {
     if GLOBALS.contains(&path) {
         return Err(format!("'{path}' is a global and needs no require"));
     }
+    let bare = path.strip_suffix(".luau").or_else(|| path.strip_suffix(".lua")).unwrap_or(path);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let below = path.strip_prefix("std.").unwrap_or(path);
-    let standard = STANDARD_LIBRARY.iter().find(|(name, _)| *name == below);
-    let meant = match standard {
+    let meant = match STANDARD_LIBRARY.iter().find(|(name, _)| *name == below) {
         Some((name, _)) => format!(": write require(\"@bench/{name}\")"),
-        None if path.starts_with('/') || !path.contains(plain) => String::new(),
-        None if path.contains('/') => format!(": write require(\"./{path}\")"),
+        None if path.is_empty() || path.starts_with(['/', '.']) || !path.chars().all(plain) => {
+            String::new()
+        }
+        None if bare != path || path.contains('/') => format!(": write require(\"./{bare}\")"),
         None => format!(": write require(\"./{}\")", path.replace('.', "/")),
     };
-    Err(format!("{} is no path of a module{meant}; {PREFIXES}", shown()))
+    Err(format!("{quoted} is no path of a module{meant}; {PREFIXES}"))
 }
 
-/// Luau's resolver walks through the project with this, step by step.
+/// Returns a hint about `./` in an `init.lua` and `@self/` in another file.
+fn prefix_hint(path: &str, file: &str) -> String {
+    match (is_init(Path::new(file)), path.strip_prefix("./"), path.strip_prefix("@self/")) {
+        (true, Some(rest), _) => format!(
+            "; in an init.lua, \"./\" is beside its directory, and \"@self/{rest}\" inside it"
+        ),
+        (false, _, Some(rest)) => {
+            format!("; \"@self/\" is for an init.lua: write \"./{rest}\" here")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The position from which Luau's resolver looks for a module. The resolver moves it step by step.
 struct Resolver {
     host: Rc<ScriptHost>,
     modules: Rc<Modules>,
-    /// The path that the resolver has come to.
     at: ModulePath,
-    /// The module at that path, if it has one that is not loaded yet.
-    found: RefCell<Option<Found>>,
+    /// The module at that position, if it has one that is not loaded yet.
+    read: RefCell<Option<ReadModule>>,
 }
 
 impl Resolver {
@@ -168,107 +209,103 @@ impl Resolver {
         NavigateError::NotFound
     }
 
-    /// Reads the module at the present path.
-    fn find(&self) -> Result<Found, String> {
+    /// Reads the module at the present position.
+    fn read(&self) -> Result<ReadModule, String> {
         if self.host.declared.borrow().is_none() {
             return Err("must be required at the top level of the script, outside of all functions, so that it is loaded before the first operation".into());
         }
-        match &self.at {
+        let (name, path, source, version) = match &self.at {
             ModulePath::InStandardLibrary(path) => {
-                let name = path.to_string_lossy();
-                let modules = STANDARD_LIBRARY;
-                let (_, source) =
-                    modules.iter().find(|(known, _)| *known == name).ok_or_else(|| {
-                        let known: Vec<String> =
-                            modules.iter().map(|(name, _)| format!("@bench/{name}")).collect();
-                        let known = known.iter().map(String::as_str);
-                        format!("not found: {}", unknown("module", &self.at.shown(), known))
-                    })?;
-                Ok(Found {
-                    name: self.at.shown(),
-                    module: self.at.clone(),
-                    path: format!("{}.lua", self.at.shown()),
-                    source: (*source).into(),
-                    version: env!("CARGO_PKG_VERSION"),
-                })
+                let name = in_standard_library(path);
+                let source = standard_module(path, &name)?.to_string();
+                (name.clone(), name, source, env!("CARGO_PKG_VERSION"))
             }
-            ModulePath::InProject(path) => self.find_in_project(path),
-        }
-    }
-
-    fn find_in_project(&self, path: &Path) -> Result<Found, String> {
-        let project = &self.host.project;
-        let mut found: Option<(PathBuf, File)> = None;
-        let files = FILES.map(|ending| {
-            let mut file = path.as_os_str().to_owned();
-            // The module of the project's own directory.
-            file.push(if file.is_empty() { ending.trim_start_matches('/') } else { ending });
-            PathBuf::from(file)
-        });
-        for file in &files {
-            let shown = || shown_path(&project.shown(file));
-            match project.directory.regular_file(file) {
-                Ok((opened, _)) => match found.replace((file.clone(), opened)) {
-                    None => {}
-                    Some((first, _)) => {
-                        return Err(format!(
-                            "is ambiguous: there are {} and {}; rename one of them",
-                            shown_path(&project.shown(&first)),
-                            shown()
-                        ));
-                    }
-                },
-                Err(OpenError::Unreadable(error))
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(OpenError::Outside) => {
-                    return Err(format!(
-                        "is outside: {} is a symbolic link, or below one, that is absolute or leads out of the project, and modules are read from inside the project only",
-                        shown()
-                    ));
-                }
-                Err(error) => return Err(format!("cannot be read: {}: {error}", shown())),
+            ModulePath::InProject(path) => {
+                let (file, source) =
+                    module_file(&self.host.project, path, self.host.limits.source_bytes)?;
+                let shown = shown_path(&self.host.project.shown(&file));
+                (shown_path(&file), shown, source, UNVERSIONED)
             }
-        }
-        let Some((file, opened)) = found else { return Err(self.not_found(path, &files)) };
-        let shown = shown_path(&project.shown(&file));
-        if chunk_name(&file).len() > MAX_PATH_BYTES {
-            return Err(format!("cannot be read: its path has more than {MAX_PATH_BYTES} bytes"));
-        }
-        let source = read_text(opened, self.host.limits.source_bytes)
-            .map_err(|why| format!("cannot be read: {shown}: {why}"))?;
-        Ok(Found {
-            name: shown_path(&file),
-            module: self.at.clone(),
-            path: shown,
-            source,
-            version: UNVERSIONED,
-        })
-    }
-
-    fn not_found(&self, path: &Path, files: &[PathBuf]) -> String {
-        let shown: Vec<String> =
-            files.iter().map(|file| shown_path(&self.host.project.shown(file))).collect();
-        let hint = match path.extension().and_then(|ending| ending.to_str()) {
-            Some(ending @ ("lua" | "luau")) => format!("; leave .{ending} out of the path"),
-            _ => String::new(),
         };
-        format!("not found: there is no {}{hint}", shown.join(", no "))
+        Ok(ReadModule { name, module: self.at.clone(), path, source, version })
     }
 }
 
+fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
+    let found = STANDARD_LIBRARY.iter().find(|(known, _)| Path::new(known) == path);
+    found.map(|(_, source)| *source).ok_or_else(|| {
+        let known: Vec<String> =
+            STANDARD_LIBRARY.iter().map(|(known, _)| format!("@bench/{known}")).collect();
+        let known = known.iter().map(String::as_str);
+        format!("not found: {}", unknown("module", name, known))
+    })
+}
+
+/// Returns the file of the project that contains the module at `path`, and its text.
+fn module_file(project: &Project, path: &Path, limit: usize) -> Result<(PathBuf, String), String> {
+    let endings = if path.as_os_str().is_empty() { &ENDINGS[2..] } else { &ENDINGS[..] };
+    let files = endings.iter().map(|ending| {
+        let mut file = path.as_os_str().to_owned();
+        file.push(if file.is_empty() { ending.trim_start_matches('/') } else { ending });
+        PathBuf::from(file)
+    });
+    let mut found: Option<(PathBuf, File)> = None;
+    for file in files.clone() {
+        let name = shown_path(&file);
+        match project.directory.regular_file(&file) {
+            Ok((opened, _)) => {
+                if let Some((first, _)) = found.replace((file, opened)) {
+                    let first = shown_path(&first);
+                    return Err(format!(
+                        "is ambiguous: there are {first} and {name}; rename one of them"
+                    ));
+                }
+            }
+            Err(OpenError::Unreadable(error)) if is_absent(&error) => {}
+            Err(OpenError::Outside) => {
+                return Err(format!(
+                    "is outside: {name} is, or lies below, a symbolic link that leads out of the project or is absolute; copy the file into the project"
+                ));
+            }
+            Err(error) => return Err(format!("cannot be read: {name}: {error}")),
+        }
+    }
+    let Some((file, opened)) = found else {
+        let names: Vec<String> = files.map(|file| shown_path(&file)).collect();
+        let hint = match path.extension().and_then(|extension| extension.to_str()) {
+            Some(extension @ ("lua" | "luau")) => format!("; leave .{extension} out of the path"),
+            _ => String::new(),
+        };
+        let (last, others) = names
+            .split_last()
+            .map_or((String::new(), String::new()), |it| (it.0.clone(), it.1.join(", ")));
+        return Err(format!("not found: {} has no {others} or {last}{hint}", project.name()));
+    };
+    let name = shown_path(&file);
+    if name.len() > MAX_PATH_BYTES {
+        return Err(format!(
+            "cannot be read: the path of its file is longer than {MAX_PATH_BYTES} bytes"
+        ));
+    }
+    match read_text(opened, limit) {
+        Ok(source) => Ok((file, source)),
+        Err(why) => Err(format!("cannot be read: {name}: {why}")),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 impl Require for Resolver {
-    fn is_require_allowed(&self, chunk: &str) -> bool {
-        self.modules.files.borrow().contains_key(chunk.trim_start_matches('='))
+    fn is_require_allowed(&self, _chunk: &str) -> bool {
+        true
     }
 
-    fn reset(&mut self, chunk: &str) -> Result<(), NavigateError> {
+    fn reset(&mut self, _chunk: &str) -> Result<(), NavigateError> {
         // Luau looks for the configuration of aliases upward from the file, and comes back.
         self.modules.problem.take();
-        let files = self.modules.files.borrow();
-        self.at = files.get(chunk.trim_start_matches('=')).ok_or(NavigateError::NotFound)?.clone();
+        self.at = self.modules.caller.borrow().clone().ok_or(NavigateError::NotFound)?;
         Ok(())
     }
 
@@ -295,15 +332,13 @@ impl Require for Resolver {
         if self.at.path().pop() {
             return Ok(());
         }
-        let project = &self.host.project;
         Err(self.problem(match self.at {
             ModulePath::InStandardLibrary(_) => {
                 "is outside: a path does not lead out of the standard library".into()
             }
-            ModulePath::InProject(_) if project.has_manifest => format!(
-                "is outside of the project, which is the directory of {}",
-                shown_path(&project.shown(Path::new(MANIFEST)))
-            ),
+            ModulePath::InProject(_) if self.host.project.has_manifest => {
+                format!("is outside of the project, which is the directory with {MANIFEST}")
+            }
             ModulePath::InProject(_) => format!(
                 "is outside of the script's directory; a file {MANIFEST} in a directory above makes that one the project, from which modules are read"
             ),
@@ -319,9 +354,9 @@ impl Require for Resolver {
         if self.modules.loaded.borrow().contains(&self.at) {
             return true;
         }
-        match self.find() {
-            Ok(found) => {
-                self.found.replace(Some(found));
+        match self.read() {
+            Ok(read) => {
+                self.read.replace(Some(read));
                 true
             }
             Err(problem) => {
@@ -332,7 +367,10 @@ impl Require for Resolver {
     }
 
     fn cache_key(&self) -> String {
-        self.at.shown()
+        match &self.at {
+            ModulePath::InProject(path) => format!("./{}", shown_path(path)),
+            ModulePath::InStandardLibrary(path) => in_standard_library(path),
+        }
     }
 
     fn has_config(&self) -> bool {
@@ -347,14 +385,14 @@ impl Require for Resolver {
     /// returned a module.
     fn loader(&self, lua: &Lua) -> LuaResult<Function> {
         let (host, modules) = (Rc::clone(&self.host), Rc::clone(&self.modules));
-        let found = self.found.take().ok_or_else(|| fault("the module was not read"))?;
-        lua.create_function(move |lua, ()| host.callback(|| load(lua, &host, &modules, &found)))
+        let read = self.read.take().ok_or_else(|| fault("the module was not read"))?;
+        lua.create_function(move |lua, ()| host.callback(|| load(lua, &host, &modules, &read)))
     }
 }
 
 /// Runs the top level of a module and returns what it returns.
-fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, found: &Found) -> LuaResult<Value> {
-    let Found { name, module, path, source, version } = found;
+fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> LuaResult<Value> {
+    let ReadModule { name, module, path, source, version } = read;
     let names = |loading: &[(ModulePath, String)]| -> Vec<String> {
         loading.iter().map(|(_, name)| name.clone()).collect()
     };
@@ -368,14 +406,13 @@ fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, found: &Found) -> LuaRe
             return Err(fault(too_deep(&names(&loading), name)));
         }
     }
-    let chunk = match module {
-        ModulePath::InProject(_) => chunk_name(Path::new(name)),
-        ModulePath::InStandardLibrary(_) => path.clone(),
-    };
-    modules.files.borrow_mut().insert(chunk.clone(), module.clone());
+    modules.files.borrow_mut().insert(name.clone(), module.clone());
     modules.loading.borrow_mut().push((module.clone(), name.clone()));
-    host.chunks.borrow_mut().add(&chunk, path, source);
-    let result: LuaResult<Value> = load_chunk(lua, &chunk, source);
+    // A module whose top level failed may be required again.
+    if !host.chunks.borrow().names.contains(name) {
+        host.chunks.borrow_mut().add(name, path, source);
+    }
+    let result: LuaResult<Value> = load_chunk(lua, name, source);
     modules.loading.borrow_mut().pop();
     let value = result?;
     match &value {
@@ -389,24 +426,6 @@ fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, found: &Found) -> LuaRe
     }
     modules.loaded.borrow_mut().insert(module.clone());
     Ok(value)
-}
-
-/// Returns the path that leads to a file, which is its directory's for an `init.lua`.
-fn without_ending(file: &Path) -> PathBuf {
-    match file.file_stem() {
-        Some(stem) if stem == "init" => file.with_file_name("").components().collect(),
-        _ => file.with_extension(""),
-    }
-}
-
-/// Returns the name under which Lua knows a file: its path within the project, of which the end is
-/// kept if it is longer than Lua keeps.
-pub(super) fn chunk_name(file: &Path) -> String {
-    let mut name = shown_path(file);
-    while name.len() > MAX_PATH_BYTES {
-        name.remove(0);
-    }
-    name
 }
 
 fn too_deep(loading: &[String], name: &str) -> String {

@@ -404,7 +404,7 @@ fn difference<'a>(
 ) -> Option<(usize, u32, [MadeVersion<'a>; 2])> {
     let both = one.operations.iter().zip(&many.operations);
     let at = both.take_while(|(one, many)| one == many).count();
-    let versions = [version(one, at)?, version(many, at)?];
+    let versions = [made_at(one, at)?, made_at(many, at)?];
     let same = matches!(versions, [Ok(None), Ok(None)]);
     (!same).then_some((at, one.client, versions))
 }
@@ -414,7 +414,7 @@ fn difference<'a>(
 type MadeVersion<'a> = Result<Option<&'a Operation>, &'a SourceError>;
 
 /// Returns `None` if the operation was not asked for, or not made because time ran out.
-fn version(made: &MadeSection, at: usize) -> Option<MadeVersion<'_>> {
+fn made_at(made: &MadeSection, at: usize) -> Option<MadeVersion<'_>> {
     match made.operations.get(at) {
         Some(operation) => Some(Ok(Some(operation))),
         None => made.end.as_ref().map(|end| end.as_ref().map(|()| None)),

@@ -9,6 +9,7 @@ use mlua::AnyUserData;
 use super::api::{ClientObject, Rng, check_given, checked_thresholds};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
+use super::chunks::shown_path;
 use super::client::{Bounds, Identity, ScriptClient};
 use super::coroutines::{BegunClient, CoroutineState, Coroutines};
 use super::declared::{
@@ -22,7 +23,7 @@ use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
 use super::project::Project;
 use super::random::RandomNumbers;
-use super::require::{chunk_name, read_source};
+use super::require::read_source;
 use super::stream_hash::stream_hash;
 use super::values::unknown;
 use super::vm::Vm;
@@ -73,11 +74,9 @@ fn load(
     let path = &options.path;
     let source = read_source(path, options.limits.source_bytes)?;
     let shown = options.shown_path();
-    let project = Project::of_script(path, shown.as_ref()).map_err(|error| {
-        let reason = format!("its directory cannot be opened: {error}");
-        ScriptError::Unreadable { path: path.clone(), reason }
-    })?;
-    let chunk = chunk_name(&project.script);
+    let project = Project::of_script(path, shown.as_ref())
+        .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
+    let chunk = shown_path(&project.script);
     let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
     let declared = Declared {
         given: options.params.clone(),
@@ -93,10 +92,10 @@ fn load(
 }
 
 /// Loads the VM for the script's hooks, which has a quarter of the memory, and returns it with the
-/// declarations of the script. `hash` is the hash of the source that its operations come from.
+/// declarations of the script. `header` is that of the stream with the script's operations.
 pub(super) fn load_for_hooks(
     options: &ScriptOptions,
-    hash: Option<&str>,
+    header: &StreamHeader,
     give_up: Arc<GiveUp>,
 ) -> Result<((Vm, Rc<HookState>), Declared), ScriptError> {
     let mut options = options.clone();
@@ -105,8 +104,11 @@ pub(super) fn load_for_hooks(
     let (loaded, result) = load(&options, ClientPartition::WHOLE, Some(Rc::clone(&state)))?;
     result?;
     let Loaded { vm, declared, path, source, .. } = loaded;
-    if hash != Some(blake3::hash(source.as_bytes()).to_hex().as_str()) {
-        return Err(ScriptError::Script(format!("{path}: the script changed while it was loaded")));
+    let hash = blake3::hash(source.as_bytes()).to_hex();
+    if header.script_hash.as_deref() != Some(hash.as_str()) || header.modules != declared.modules {
+        return Err(ScriptError::Script(format!(
+            "{path}: the script or a module changed while it was loaded"
+        )));
     }
     Ok(((vm, state), declared))
 }

@@ -100,12 +100,11 @@ pub(super) fn table(value: &Value, what: &str) -> LuaResult<Table> {
     }
 }
 
-/// Returns a function, or an error that begins with `expected`, such as `bench.setup takes a
-/// function,`.
-pub(super) fn function(value: &Value, expected: &str) -> LuaResult<Function> {
+/// Returns a function, or an error that begins with `takes`, such as `bench.setup takes a function`.
+pub(super) fn function(value: &Value, takes: &str) -> LuaResult<Function> {
     match value {
         Value::Function(function) => Ok(function.clone()),
-        other => fail!("{expected} not {}", shown(other)),
+        other => fail!("{takes}, not {}", shown(other)),
     }
 }
 
@@ -151,7 +150,7 @@ pub(super) fn text(value: &Value, what: &str) -> LuaResult<String> {
     }
 }
 
-/// Returns a number as Rust has it.
+/// Returns the value as a float, or `None` if it is no number.
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Integer(number) => Some(*number as f64),

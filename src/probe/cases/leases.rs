@@ -106,13 +106,12 @@ pub async fn open_directory(
     Ok(client.open_extended(name, ReadWrite, Open, &asked).await?)
 }
 
-/// Opens the directory `d` with lease 1 of RH. If another state is granted, the case ends as not
-/// granted.
+/// Opens the directory `d` with lease 1 of RH. If no lease is granted, the case ends as not granted.
 pub async fn hold_directory(client: &ProbeClient<'_>) -> Checked<Handle> {
     let directory = open_directory(client, "d", lease(1, LeaseState::RH)).await?;
     match leased(&directory)?.state {
-        LeaseState::RH => Ok(directory),
-        _ => Err(CaseFailure::not_granted("no lease on a directory")),
+        LeaseState::NONE => Err(CaseFailure::not_granted("no lease on a directory")),
+        state => check_eq!(state, LeaseState::RH).map(|()| directory),
     }
 }
 

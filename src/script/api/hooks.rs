@@ -23,11 +23,11 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
     let bench_itself = bench.to_pointer();
     top_level_many(lua, bench, host, "on_complete", on_complete)?;
     top_level(lua, bench, host, "on_phase", |_, _, declared, argument| {
-        let function = function(&argument, "bench.on_phase takes a function (name, edge);")?;
+        let function = function(&argument, "bench.on_phase takes a function (name, edge)")?;
         keep(&mut declared.hooks.phases, function, "bench.on_phase")
     })?;
     top_level(lua, bench, host, "on_end", |_, _, declared, argument| {
-        let function = function(&argument, "bench.on_end takes a function (summary);")?;
+        let function = function(&argument, "bench.on_end takes a function (summary)")?;
         keep(&mut declared.hooks.ends, function, "bench.on_end")
     })?;
     bench.raw_set("status", statuses(lua)?)?;
@@ -85,9 +85,9 @@ fn on_complete(
 ) -> LuaResult<()> {
     let (filter, hook) = match arguments {
         [Value::Function(function)] => (None, function.clone()),
-        [Value::Nil, hook] => (None, function(hook, &format!("{TAKES};"))?),
+        [Value::Nil, hook] => (None, function(hook, TAKES)?),
         [filter, hook] => {
-            let hook = function(hook, &format!("{TAKES};"))?;
+            let hook = function(hook, TAKES)?;
             (Some(table(filter, &format!("{WHAT}: the filter"))?), hook)
         }
         _ => return Err(fault(TAKES)),

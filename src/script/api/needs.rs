@@ -8,7 +8,7 @@ use super::super::values::{bool_field, check_keys, fail, shown, table};
 use crate::ir::{Feature, Need};
 
 /// Returns the features that a workload names one by one. It gets those of mode 2 with `mode`.
-fn named() -> impl Iterator<Item = Feature> {
+fn features_named_singly() -> impl Iterator<Item = Feature> {
     Feature::ALL.into_iter().filter(|feature| feature.mode() < 2)
 }
 
@@ -18,7 +18,7 @@ pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
     }
     let label = format!("{what}: needs");
     let spec = table(value, &label)?;
-    let names: Vec<&str> = named().map(Feature::key).chain(["mode"]).collect();
+    let names: Vec<&str> = features_named_singly().map(Feature::key).chain(["mode"]).collect();
     check_keys(&spec, &label, "field", &names)?;
     let mode: u8 = match spec.raw_get::<Value>("mode")? {
         Value::Nil => 0,
@@ -34,7 +34,7 @@ pub(super) fn needs(value: &Value, what: &str) -> LuaResult<Vec<Need>> {
     features.retain(|feature| (1..=mode).contains(&feature.mode()));
     // The highest mode comes first, because a refusal names the first feature.
     features.sort_by_key(|feature| Reverse(feature.mode()));
-    for feature in named() {
+    for feature in features_named_singly() {
         if bool_field(&spec, &label, feature.key(), false)? && !features.contains(&feature) {
             features.push(feature);
         }

@@ -49,14 +49,14 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
     top_level(lua, bench, host, "setup", |_, _, declared, argument| {
         once(
             &mut declared.run_wide.setup,
-            function(&argument, "bench.setup takes a function,")?,
+            function(&argument, "bench.setup takes a function")?,
             "bench.setup",
         )
     })?;
     top_level(lua, bench, host, "teardown", |_, _, declared, argument| {
         once(
             &mut declared.run_wide.teardown,
-            function(&argument, "bench.teardown takes a function,")?,
+            function(&argument, "bench.teardown takes a function")?,
             "bench.teardown",
         )
     })?;
@@ -97,7 +97,7 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     let what = format!("workload '{name}'");
     let clients = optional(spec, &what, "clients", whole)?.unwrap_or(1);
     let clients = client_count(clients).map_err(|problem| fault(format!("{what}: {problem}")))?;
-    let takes = |value: &Value, what: &str| function(value, &format!("{what} takes a function,"));
+    let takes = |value: &Value, what: &str| function(value, &format!("{what} takes a function"));
     let section = |name: &str| optional(spec, &what, name, takes);
     let iteration = section("iteration")?.ok_or_else(|| {
         fault(format!("{what} needs an iteration, such as iteration = function(c, rng) … end"))

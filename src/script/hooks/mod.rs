@@ -113,8 +113,7 @@ impl Hooks {
             let (counts, give_up) = (counts.clone(), give_up.clone());
             move || {
                 lower_priority();
-                let hash = layout.header.script_hash.as_deref();
-                let made = load_for_hooks(&options, hash, give_up.clone())
+                let made = load_for_hooks(&options, &layout.header, give_up.clone())
                     .and_then(|(made, declared)| HookVm::new(made, declared, layout, give_up));
                 let (hook_vm, filters) = match made {
                     Ok(made) => made,

@@ -149,5 +149,5 @@ fn the_module_office_checks_its_options_and_names_the_script_s_line() {
         assert_eq!(message, expected, "{options}");
     }
     let inside = with("{ folder = 'd?' }");
-    assert!(inside.starts_with("s.lua:3: in @bench/office.lua:"), "{inside}");
+    assert!(inside.starts_with("s.lua:3: in @bench/office:"), "{inside}");
 }

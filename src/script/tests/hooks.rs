@@ -394,7 +394,7 @@ fn mistakes_in_hooks_and_metrics_name_the_line_and_the_right_word() {
             "bench.counter('a', { unit = 'ns' })",
             "s.lua:4: bench.counter 'a': unknown option 'unit'",
         ),
-        ("bench.on_end('x')", "s.lua:4: bench.on_end takes a function (summary); not \"x\""),
+        ("bench.on_end('x')", "s.lua:4: bench.on_end takes a function (summary), not \"x\""),
     ] {
         let message = with_hooks(text).refused();
         assert!(message.starts_with(expected), "{text}: {message}");

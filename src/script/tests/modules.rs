@@ -4,7 +4,7 @@ const USE: &str = "local m = require('./lib/acme/office')
 bench.workload { name = 'w', iteration = function(c) c:stat(m.name) end }";
 
 #[test]
-fn modules_come_from_the_folder_lib_and_are_recorded() {
+fn a_module_is_found_by_its_path_and_recorded() {
     let module = "return { name = 'found' }";
     let written = script(USE).file("lib/acme/office.lua", module);
     assert_eq!(written.operations()[0].kind.path().unwrap().as_str(), "found");
@@ -28,11 +28,48 @@ fn a_module_is_loaded_once_and_cannot_be_changed_by_its_users() {
 
 #[test]
 fn the_standard_library_is_embedded_has_the_version_of_smbench_and_cannot_be_shadowed() {
-    let text = "local office = require('@bench/office')
+    let text = "local mine = require('./@bench/office')
+        local office = require('@bench/office')
+        assert(mine == 'mine' and require('./@bench/office') == 'mine')
         bench.workload { name = 'w', iteration = function(c, rng) office.edit(c, rng, { folder = 'd' }) end }";
-    let script = script(text).file("@bench/office.lua", "error('shadowed')").load().unwrap();
-    assert_eq!(script.header().modules[0].name, "@bench/office");
-    assert_eq!(script.header().modules[0].version, env!("CARGO_PKG_VERSION"));
+    let script = script(text).file("@bench/office.lua", "return 'mine'").load().unwrap();
+    let [mine, office] = &script.header().modules[..] else { panic!("two modules") };
+    assert_eq!((mine.name.as_str(), mine.version.as_str()), ("@bench/office.lua", "unversioned"));
+    assert_eq!(office.name, "@bench/office");
+    assert_eq!(office.version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_module_may_be_required_through_other_functions() {
+    let text = "local ok, m = pcall(require, './lib/m')
+        assert(ok and m.name == 'm', m)
+        local sorted
+        table.sort({ 1, 2 }, function(a, b) sorted = require('./lib/m') return a < b end)
+        assert(sorted == m and coroutine.wrap(function() return require('./lib\\\\m') end)() == m)
+        bench.workload { name = 'w', iteration = function(c) c:stat(m.name) end }";
+    let written = script(text).file("lib/m.lua", "return { name = 'm' }");
+    assert_eq!(written.load().unwrap().header().modules.len(), 1);
+}
+
+#[test]
+fn a_module_that_failed_may_be_required_again() {
+    let text = "for _ = 1, 3 do
+            local ok, why = pcall(require, './lib/m')
+            assert(not ok and why:find('lib/m.lua:1: boom', 1, true), why)
+        end
+        bench.workload { name = 'w', iteration = function(c) c:stat('a') end }";
+    let written = script(text).file("lib/m.lua", "error('boom')");
+    assert_eq!(written.load().unwrap().header().modules.len(), 0);
+}
+
+#[test]
+fn a_script_called_init_is_the_module_of_its_directory() {
+    let text = "local m = require('@self/m')
+        bench.workload { name = 'w', iteration = function(c) c:stat(m) end }";
+    let written = script("").file("init.lua", text).file("m.lua", "return 'm'");
+    let path = written.path("init.lua");
+    let written = written.with(|options| (options.path, options.shown) = (path, None));
+    assert_eq!(written.operations()[0].kind.path().unwrap().as_str(), "m");
 }
 
 /// Returns a script in the directory `flows/day` of a project, with these files.
@@ -99,16 +136,16 @@ fn two_spellings_of_a_path_are_one_module() {
 
 #[test]
 fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
-    let prefixes = "a path begins with \"./\" or \"../\" (from the file that requires it), \"@self/\" (from the directory of an init.lua) or \"@bench/\" (the standard library)";
+    let prefixes = "a path begins with \"./\" or \"../\" (beside the file that requires it), \"@self/\" (inside the directory of an init.lua) or \"@bench/\" (the standard library)";
     let long = format!("./{}", "x".repeat(199));
     let cases: &[(&str, &str)] = &[
         (
             "require('./missing')",
-            "s.lua:1: module \"./missing\" not found: there is no missing.lua, no missing.luau, no missing/init.lua, no missing/init.luau",
+            "s.lua:1: module \"./missing\" not found: the script's directory has no missing.lua, missing.luau, missing/init.lua or missing/init.luau",
         ),
         (
             "require('./lib/plain.lua')",
-            "s.lua:1: module \"./lib/plain.lua\" not found: there is no lib/plain.lua.lua, no lib/plain.lua.luau, no lib/plain.lua/init.lua, no lib/plain.lua/init.luau; leave .lua out of the path",
+            "s.lua:1: module \"./lib/plain.lua\" not found: the script's directory has no lib/plain.lua.lua, lib/plain.lua.luau, lib/plain.lua/init.lua or lib/plain.lua/init.luau; leave .lua out of the path",
         ),
         (
             "require('@bench/offcie')",
@@ -139,11 +176,33 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
             "s.lua:1: \"a/b\" is no path of a module: write require(\"./a/b\"); PREFIXES",
         ),
         ("require('/a/b')", "s.lua:1: \"/a/b\" is no path of a module; PREFIXES"),
-        ("require('')", "s.lua:1: \"\" is no path of a module; PREFIXES"),
         (
-            "require('./a\\0b')",
-            "s.lua:1: \"./a\\0b\" is no path of a module: it has control characters or more than 200 bytes",
+            "require('m.lua')",
+            "s.lua:1: \"m.lua\" is no path of a module: write require(\"./m\"); PREFIXES",
         ),
+        ("require('..')", "s.lua:1: \"..\" is no path of a module; PREFIXES"),
+        (
+            "require('.\\\\lib\\\\plain')",
+            "s.lua:1: \".\\\\lib\\\\plain\" is no path of a module; PREFIXES",
+        ),
+        (
+            "require('@Bench/Office')",
+            "s.lua:1: module \"@Bench/Office\" not found: unknown module '@bench/Office': did you mean '@bench/office'?",
+        ),
+        (
+            "require('@self/lib/plain')",
+            "s.lua:1: module \"@self/lib/plain\" not found: the script's directory has no s/lib/plain.lua, s/lib/plain.luau, s/lib/plain/init.lua or s/lib/plain/init.luau; \"@self/\" is for an init.lua: write \"./lib/plain\" here",
+        ),
+        (
+            "require('./lib/stands')",
+            "lib/stands/init.lua:1: module \"./own\" not found: the script's directory has no lib/own.lua, lib/own.luau, lib/own/init.lua or lib/own/init.luau; in an init.lua, \"./\" is beside its directory, and \"@self/own\" inside it",
+        ),
+        (
+            "coroutine.wrap(require)('./lib/plain')",
+            "s.lua: require needs a file that calls it: write function() return require(\"./lib/plain\") end",
+        ),
+        ("require('')", "s.lua:1: \"\" is no path of a module; PREFIXES"),
+        ("require('./a\\0b')", "s.lua:1: the path \"./a\\0b\" has control characters"),
         ("require(5)", "s.lua:1: require: the module's path is a string, not 5"),
         (
             "require('./lib/plain', '^1.0')",
@@ -176,15 +235,12 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
             "s.lua:1: module \"./lib/two\" is ambiguous: there are lib/two.lua and lib/two/init.luau; rename one of them",
         ),
         (
-            "local ok = pcall(require, './missing') require('./lib/asks')",
-            "lib/asks.lua:1: module \"./absent\" not found: there is no lib/absent.lua, no lib/absent.luau, no lib/absent/init.lua, no lib/absent/init.luau",
+            "local ok, why = pcall(require, './missing') assert(not ok and why:find('missing.lua', 1, true)) require('./lib/asks')",
+            "lib/asks.lua:1: module \"./absent\" not found: the script's directory has no lib/absent.lua, lib/absent.luau, lib/absent/init.lua or lib/absent/init.luau",
         ),
     ];
     let long_case = format!("require('{long}')");
-    let long_message = format!(
-        "s.lua:1: \"{}\" is no path of a module: it has control characters or more than 200 bytes",
-        &long[..60]
-    );
+    let long_message = format!("s.lua:1: the path \"{}\"… is longer than 200 bytes", &long[..60]);
     let cases = cases.iter().copied().chain([(long_case.as_str(), long_message.as_str())]);
     for (text, expected) in cases {
         let message = script(text)
@@ -194,6 +250,8 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
             .file("lib/broken.lua", "\nerror('boom')")
             .file("lib/wrong.lua", "local x =")
             .file("lib/plain.lua", "return {}")
+            .file("lib/stands/init.lua", "return require('./own')")
+            .file("lib/stands/own.lua", "return {}")
             .file("lib/two.lua", "return {}")
             .file("lib/two/init.luau", "return {}")
             .file("lib/asks.lua", "return require('./absent')")
@@ -208,16 +266,16 @@ fn a_path_that_leaves_the_project_is_refused() {
     let written = in_project("require('../../../x')", &[]);
     assert_eq!(
         written.refused(),
-        "day/s.lua:1: module \"../../../x\" is outside of the project, which is the directory of ../smbench.toml"
+        "day/s.lua:1: module \"../../../x\" is outside of the project, which is the directory with smbench.toml"
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn symbolic_links_that_leave_the_script_s_folder_are_refused() {
+fn symbolic_links_that_leave_the_project_are_refused() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("m.lua"), "return { name = 'outside' }").unwrap();
-    let refusal = "is a symbolic link, or below one, that is absolute or leads out of the project, and modules are read from inside the project only";
+    let refusal = "is, or lies below, a symbolic link that leads out of the project or is absolute; copy the file into the project";
     let file = script("require('./lib/m')").file("lib/other.lua", "return { name = 'inside' }");
     std::os::unix::fs::symlink(outside.path().join("m.lua"), file.path("lib/m.lua")).unwrap();
     assert_eq!(
