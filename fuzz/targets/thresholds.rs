@@ -7,17 +7,17 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use smbench::ir::source::StatedThreshold;
 use smbench::observability::thresholds::expression::Expression;
-use smbench::observability::thresholds::metric::Unit;
-use smbench::observability::thresholds::{CustomKind, CustomKinds, Threshold};
+use smbench::observability::thresholds::metric::{MetricKind, Unit};
+use smbench::observability::thresholds::{CustomKinds, Threshold};
 use smbench_fuzz::readable;
 
 static CUSTOM: LazyLock<CustomKinds> = LazyLock::new(|| {
     let kinds = [
-        ("saves", CustomKind::Counter),
-        ("app.depth", CustomKind::Gauge),
-        ("hits", CustomKind::Rate),
-        ("app.save_latency", CustomKind::Histogram(Unit::Time)),
-        ("sizes", CustomKind::Histogram(Unit::Bytes)),
+        ("saves", (MetricKind::Counter, Unit::Number)),
+        ("app.depth", (MetricKind::Gauge, Unit::Number)),
+        ("hits", (MetricKind::Rate, Unit::Number)),
+        ("app.save_latency", (MetricKind::Histogram, Unit::Time)),
+        ("sizes", (MetricKind::Histogram, Unit::Bytes)),
     ];
     CustomKinds::from_iter(kinds.map(|(name, kind)| (name.to_string(), kind)))
 });
