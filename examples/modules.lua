@@ -2,17 +2,18 @@
 --
 --   smbench run examples/modules.lua --duration 2s
 --
--- A path begins with
---   "./" or "../"   beside the file that requires it: "./lib/reports" is
---                   lib/reports.lua, lib/reports.luau, or lib/reports/init.lua.
---                   An init.lua stands for its directory, so there "./" is
---                   beside that directory;
---   "@self/"        inside the directory of an init.lua;
---   "@bench/"       in the standard library, which is part of smbench.
+-- The path of a module begins with
+--   "./"        for the directory of the file that requires it: "./lib/reports" is
+--               lib/reports.lua, lib/reports.luau, or lib/reports/init.lua;
+--   "../"       for the directory above;
+--   "@bench/"   for the standard library, which is part of smbench;
+--   "@self/"    in an init.lua only, for the directory of that file.
+-- An init.lua stands for its directory, so "./" in it is the directory above: in
+-- lib/reports/init.lua, "./x" is lib/x.lua and "@self/x" is lib/reports/x.lua.
 --
--- Modules are read from the project only: the nearest directory, upward from the
--- script, that contains a file smbench.toml (its contents are not read yet). Without one,
--- it is the directory of the script.
+-- Modules are read only from the project. The project is the nearest directory,
+-- from the script's own upward, that contains a file smbench.toml. (The contents of
+-- that file are not read yet.) If there is none, it is the script's own directory.
 
 local reports = require("./lib/reports")
 

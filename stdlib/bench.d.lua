@@ -3,10 +3,10 @@
 -- Put this file where your editor finds it. Scripts do not load it.
 
 ---Loads a module once and returns it, at the top level of a script or module only.
----The path begins with "./" or "../" (beside the file that requires it), "@self/"
+---The path begins with "./" or "../" (relative to the directory of the file), "@self/"
 ---(inside the directory of an init.lua) or "@bench/" (the standard library). It names
----a `.lua` or `.luau` file without its extension, or a directory with an `init.lua`,
----which stands for the directory: in it, "./" is beside the directory.
+---a `.lua` or `.luau` file without its extension, or a directory with an `init.lua`.
+---An init.lua stands for its directory, so "./" in it is the directory above.
 ---@param path string
 ---@return any
 function require(path) end

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::ir::Feature;
 use crate::protocol::CreateParameters;
 
-/// The features that a client stack supports. What a server does not grant is a result, not a
-/// missing capability.
+/// The features that a client stack supports. A right that the server refuses is a result of the
+/// run, not a missing capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackendCapabilities {
     pub name: &'static str,

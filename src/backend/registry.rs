@@ -50,7 +50,7 @@ pub struct TargetKind {
     pub fidelity_modes: &'static [u8],
     /// The kind of target, in words.
     pub what: &'static str,
-    /// Why it cannot be used; null where it can.
+    /// The reason why the target cannot be used; null if it can.
     pub unavailable: Option<&'static str>,
 }
 
@@ -184,7 +184,7 @@ impl Target {
         }
     }
 
-    /// Returns whether the server is a part of this process, which it then shares the CPU with.
+    /// Returns whether the server runs in this process and so uses this process's processor time.
     pub fn is_in_process(&self) -> bool {
         !matches!(self, Target::Smb(_))
     }

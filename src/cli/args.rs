@@ -30,7 +30,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where operations come from, and what a script may cost.
+/// The source of operations, and the limits of a script.
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
     /// A script (.lua) or a document (.json, .jsonl)
@@ -106,7 +106,7 @@ pub struct StreamArgs {
 /// The help flags: with one of them, the arguments that a command requires may be missing.
 pub(super) const HELP: [&str; 2] = ["short_help", "help"];
 
-/// Where a stream ends.
+/// The bounds at which a stream ends.
 #[derive(Clone, Debug, Default, Args)]
 pub struct BoundArgs {
     /// Scale the recorded phases to last this long

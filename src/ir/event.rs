@@ -245,8 +245,8 @@ pub struct Disconnection {
     pub client_idx: u32,
     /// Index into the run's phases.
     pub phase: Option<u16>,
-    /// The time at which the connection was lost. It is before `from_ns` if that was in an
-    /// earlier phase.
+    /// The time at which the connection was lost. It is before `from_ns` if the connection was lost
+    /// in an earlier phase.
     pub lost_ns: u64,
     pub from_ns: u64,
     pub to_ns: u64,

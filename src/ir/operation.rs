@@ -82,7 +82,8 @@ pub enum OpenMode {
     ReadWrite,
 }
 
-/// An operation without its place in the stream, by what it acts on.
+/// The type and the arguments of an operation, grouped by what it acts on. Its place in the stream
+/// is in [`Operation`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OperationKind {
     Open(OpenOperation),
@@ -297,7 +298,7 @@ impl Operation {
         size_of::<Operation>() + expect + id + self.kind.heap_bytes()
     }
 
-    /// Returns the absolute due time in microseconds, as the specification has it.
+    /// Returns the absolute due time in microseconds, the unit of version 1 documents.
     pub fn timestamp_us(&self) -> Option<u64> {
         self.due.at_ns().map(|ns| ns / 1_000)
     }

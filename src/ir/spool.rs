@@ -21,7 +21,7 @@ const PREFIX: usize = 4;
 /// A writer that takes operations in any order of clients.
 pub(super) struct SpoolWriter {
     clients: u32,
-    /// Operations, each after its length.
+    /// The bytes of the operations. The length of each operation stands before it.
     arena: Vec<u8>,
     records: Vec<Record>,
     limit: usize,

@@ -1,4 +1,4 @@
-//! The workloads of a stream, and which client belongs to which.
+//! The workloads of a stream, and the assignment of clients to workloads.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub const MAX_WORKLOADS: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workloads {
     list: Vec<Workload>,
-    /// The number of clients up to the last of each workload.
+    /// For each workload, the number of clients in it and in all workloads before it.
     ends: Vec<u32>,
 }
 

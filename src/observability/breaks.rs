@@ -124,8 +124,8 @@ impl schemars::JsonSchema for BreakEnds {
         "BreakEnds".into()
     }
 
-    /// Returns the schema of an object with a number for each end of a break, which its variant
-    /// describes.
+    /// Returns the schema of an object with one count for each [`BreakEnd`]. The doc comment of the
+    /// variant describes the count.
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let ends = BreakEnd::json_schema(generator).to_value();
         let mut properties = serde_json::Map::new();
@@ -173,7 +173,7 @@ pub struct BreakStats {
     refusals: StatusCounts,
     /// Times from the notice to the acknowledgement, where one was sent.
     pub waited: Distribution,
-    /// Times from the notice to the end, of the breaks that wanted an answer.
+    /// Times from the notice to the end of the break, over the breaks that required an answer.
     pub lasted: Distribution,
     /// The total wait of the operations that waited for the end of a break.
     blocked_ns: u128,
@@ -222,11 +222,12 @@ pub struct BreakSummary {
     /// Number of refused answers by NT status.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refusals: BTreeMap<String, u64>,
-    /// From the notice to the acknowledgement, in microseconds; absent where none was sent.
+    /// Times from the notice to the acknowledgement, in microseconds; absent if none was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_us: Option<Times>,
-    /// From the notice to the end, however it came, in microseconds: for this long the server
-    /// kept others from the file. Absent where no break wanted an answer.
+    /// Times from the notice to the end of the break, whatever ended it, in microseconds. During
+    /// this time the server kept other clients from the file. Absent if no break required an
+    /// answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasted_us: Option<Times>,
     /// Microseconds that the blocked operations waited, together.

@@ -20,7 +20,7 @@ pub struct Disconnected {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DisconnectedSummary {
-    /// Seconds, the sum over clients.
+    /// Seconds without a connection, summed over clients.
     pub client_seconds: f64,
     /// Number of clients that were without a connection for a time.
     pub clients: u64,

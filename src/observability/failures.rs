@@ -159,12 +159,12 @@ pub struct OperationRecord {
     /// The path it names, or that its handle was opened with; absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Absent in setup and teardown.
+    /// Name of the phase; absent in setup and teardown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// When it ended, in microseconds from the run's origin (connections made, before setup).
     pub at_us: u64,
-    /// Why it failed or was skipped, in words.
+    /// The reason why the operation failed or was skipped, in words.
     pub message: String,
     /// The time at which it ended in nanoseconds, and the numbers of its client and of the
     /// operation. Records are sorted by these.

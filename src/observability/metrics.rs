@@ -174,9 +174,11 @@ pub struct PhaseStats {
     /// think time.
     pub closed_lateness_ns: u128,
     pub closed_cycle_ns: u128,
-    /// Operations with a due time of their own whose client was busy then, including dropped
-    /// iterations. The sums are over those that were sent; in a workload that drops arrivals, over
-    /// the other operations. A delay of one operation delays all behind it.
+    /// Number of operations outside of closed loops that were due before their client was free, and
+    /// of dropped iterations. The wait for a break does not count. The sums are over the operations
+    /// of these that were sent. In a workload that drops arrivals they also include its other
+    /// operations, because these kept the client busy. A delay of one operation delays all
+    /// operations queued behind it.
     pub behind: u64,
     pub behind_lateness_ns: u128,
     pub behind_service_ns: u128,

@@ -141,7 +141,7 @@ pub struct Summary {
     #[serde(flatten)]
     pub delays: DelaySummary,
     pub disconnected: DisconnectedSummary,
-    /// Absent where no handle was opened again.
+    /// Handles that were opened again; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reopened: Option<ReopenedSummary>,
     /// Breaks of the recorded phases; absent where nothing was granted that a server can take
@@ -302,10 +302,10 @@ pub struct Iterations {
     pub count: u64,
     #[serde(flatten)]
     pub counts: IterationCounts,
-    /// From the first issue to the end, in microseconds.
+    /// Times from the first issue to the end, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_us: Option<Times>,
-    /// From the arrival to the end, in microseconds.
+    /// Times from the arrival to the end, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Times>,
 }
@@ -322,7 +322,7 @@ impl Iterations {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnissuedSummary {
-    /// Operations whose client was busy or had no connection: a delay of the server.
+    /// Operations whose client was busy or had no connection. The server caused this delay.
     pub by_backlog: u64,
     /// Microseconds before the cut at which the first of `by_backlog` was due.
     pub backlog_us: f64,
@@ -427,6 +427,6 @@ pub struct SilentClients {
 pub struct FailedClient {
     /// Name of the client.
     pub client: String,
-    /// Why it gave up, in words.
+    /// The reason why the client gave up, in words.
     pub reason: String,
 }

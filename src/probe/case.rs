@@ -16,7 +16,8 @@ pub struct Case {
     pub run: for<'a> fn(&'a CaseDirectory) -> BoxFuture<'a, Checked>,
     /// Whether a server that fails the case is of no use to a workload.
     pub essential: bool,
-    /// Why the case is run only against a test's own server. None for a case for any server.
+    /// The reason why the case runs only against a server that a test started. None if it may run
+    /// against any server.
     pub only_on_test_servers: Option<&'static str>,
 }
 

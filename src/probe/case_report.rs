@@ -42,7 +42,7 @@ pub struct CaseReport {
     pub outcome: CaseOutcome,
     /// The answer of the server, or the reason why the case has none; null where it passed.
     pub detail: Option<String>,
-    /// Why the server differs; null where that is not known.
+    /// The reason why the server differs; null if it is not known.
     pub reason: Option<&'static str>,
     /// The place in the case's source where the answer differed; null where it did not.
     pub at: Option<String>,

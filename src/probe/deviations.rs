@@ -28,8 +28,9 @@ pub fn known(server: &str, case: &str, failure: &str) -> Option<&'static Deviati
     own.or_else(|| DEVIATIONS.iter().find(fits))
 }
 
-/// Makes the table of deviations. An entry has the server, when it deviates and the reason, and then
-/// the cases, each with a part of its failure's message.
+/// Makes the table of deviations. An entry states the server, when it deviates (`Always` or
+/// `Sometimes`) and the reason. In braces follow the cases, each with a part of the message of its
+/// failure.
 macro_rules! deviations {
     ($($server:ident $when:ident $reason:literal { $($case:ident: $answers:literal,)+ })+) => {
         pub const DEVIATIONS: &[Deviation] = &[$($(Deviation {

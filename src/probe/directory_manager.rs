@@ -26,7 +26,7 @@ pub struct DirectoryManager {
 /// The reason why something is left on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// The server's answer, or that it took too long.
+    /// The server refused, or did not answer in time. The string says which.
     SuiteError(String),
     /// The server could not be connected to any more.
     Unreachable(String),

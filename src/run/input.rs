@@ -53,7 +53,7 @@ impl Input {
     fn lasting(&self, time_scale: f64, duration: Option<Duration>) -> Input {
         let mut input = self.clone();
         if let Input::Script(options) = &mut input {
-            // In the script's own time, which is scaled later.
+            // This duration is in the script's own time, which is scaled later.
             options.duration_ns =
                 duration.map(|duration| scale_ns(nanoseconds(duration), 1.0 / time_scale));
         }
@@ -73,8 +73,8 @@ impl Input {
     }
 
     /// Loads the script, or reads and checks the whole document. Times of the stream are multiplied
-    /// by `time_scale`. `duration` is the length that the run should have; a script may follow
-    /// it.
+    /// by `time_scale`. `duration` is the length that the run should have. If a script declares
+    /// phases, they are scaled to it.
     ///
     /// A script's operations are made on up to `generators` threads, each of which runs the top
     /// level. A document's operations are read on one thread, because they are in one file, and

@@ -230,8 +230,8 @@ impl Run<'_> {
             retry: self.options.retry.clone(),
             phases_last: !header.bounded,
         });
-        // In modes 0 and 1 nothing is granted that could be broken. In mode 2 operations wait for a
-        // break by file, even if only later operations of the stream turn out to need that mode.
+        // Breaks happen only in mode 2. The client tracks cached files whenever the backend has
+        // that mode, because the first operation that needs it may come late in the stream.
         let caching = self.gate.capabilities.has(Feature::Caching);
         let client = Arc::new(ClientSettings {
             backend: self.backend.clone(),

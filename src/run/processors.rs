@@ -31,7 +31,7 @@ struct ShardTime {
     thread: String,
     /// Time on a processor.
     spent_ns: u64,
-    /// Time ready to run and waiting for a processor.
+    /// Time in which the thread was ready to run and waited for a processor.
     waited_ns: u64,
 }
 

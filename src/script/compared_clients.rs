@@ -25,8 +25,8 @@ pub(super) fn compared_clients(header: &StreamHeader) -> Vec<u32> {
     clients
 }
 
-/// Returns `most` of the clients of a workload in ascending order, or all if there are fewer: the
-/// first two, the last, and one of each of equal parts of the others. The position within the part
+/// Returns the indexes of at most `most` clients of a workload, in ascending order: all of them, or
+/// the first two, the last, and one of each equal part of the others. The position within the part
 /// varies, because scripts often treat every second or every tenth client alike.
 fn sample(clients: u32, most: u32) -> Vec<u32> {
     const GOLDEN_RATIO: u32 = 0x9e37_79b9;

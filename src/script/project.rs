@@ -7,8 +7,8 @@ use crate::ir::directory::{Directory, directory_of};
 /// The file that marks the directory of a project.
 pub(super) const MANIFEST: &str = "smbench.toml";
 
-/// The maximum length of a file's path within the project, in bytes. Lua keeps 255 bytes of a name
-/// in its errors.
+/// The maximum length of a file's path within the project, in bytes. An error of Lua contains at
+/// most 255 bytes of a file's name.
 pub(super) const MAX_PATH_BYTES: usize = 200;
 
 /// The directory from which a script's modules are read: the nearest one upward from the script
@@ -19,19 +19,18 @@ pub(super) struct Project {
     pub directory: Directory,
     /// The path of the script within the project.
     pub script: PathBuf,
-    /// The path of the project's directory for errors: relative to the script's path as the user
-    /// gave it, if that leads to the same directory.
+    /// The path of the project's directory in errors. It is derived from the script's path as the
+    /// user gave it, or is the real path if a symbolic link makes the two differ.
     shown: PathBuf,
-    /// Whether there is a file `smbench.toml`.
+    /// Whether the directory contains a file `smbench.toml`.
     pub has_manifest: bool,
 }
 
 impl Project {
-    /// Finds the project of the script at `path`. Errors write the script as `shown`.
+    /// Finds the project of the script at `path`. `shown` is the script's path as errors write it.
     ///
-    /// # Errors
-    /// A sentence, if a directory cannot be opened, `smbench.toml` is not a file, or the path of
-    /// the script within the project is too long.
+    /// # Errors A message if a directory cannot be opened, if `smbench.toml` is not a regular file,
+    /// or if the path of the script within the project is too long.
     pub fn of_script(path: &Path, shown: &Path) -> Result<Project, String> {
         let unreadable = |error| format!("its directory cannot be opened: {error}");
         let own = directory_of(path).canonicalize().map_err(unreadable)?;
@@ -52,7 +51,8 @@ impl Project {
         let lexical = Path::new(".").join(above(directory_of(path), levels));
         let shown = match lexical.canonicalize() {
             Ok(real) if real == root => above(directory_of(shown), levels),
-            // The path leads to the script through a symbolic link.
+            // A symbolic link on the given path makes `..` lead elsewhere, so errors write the real
+            // path.
             _ => root.into(),
         };
         let directory = Directory::open(root).map_err(unreadable)?;
@@ -64,14 +64,14 @@ impl Project {
         self.shown.join(file)
     }
 
-    /// Returns the words for the project in errors.
+    /// Returns the words with which errors name the project.
     pub fn name(&self) -> &'static str {
         if self.has_manifest { "the project" } else { "the script's directory" }
     }
 }
 
-/// Returns the path of the directory that is `levels` above this one, as short as it can be written
-/// without asking the file system.
+/// Returns the path of the directory `levels` above `directory`. Shortens the path as far as that
+/// needs no access to the file system.
 fn above(directory: &Path, levels: usize) -> PathBuf {
     let mut path: PathBuf =
         directory.components().filter(|component| *component != Component::CurDir).collect();

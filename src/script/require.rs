@@ -1,7 +1,7 @@
-//! `require`: a module by its path, as Luau resolves it. `./` and `../` are beside the file that
-//! requires it; an `init.lua` stands for its directory, so there they are beside that directory.
-//! `@self/` is inside the directory of an `init.lua`, and `@bench/` is the embedded standard
-//! library.
+//! The function `require`, which loads a module by its path. Luau resolves the path. `./` and `../`
+//! are relative to the directory of the file that calls `require`. An `init.lua` stands for its
+//! directory, so in it they are relative to the directory above: in `lib/m/init.lua`, `./x` is
+//! `lib/x` and `@self/x` is `lib/m/x`. `@bench/` is the embedded standard library.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,7 @@ use crate::ir::source::Module;
 /// The modules of the standard library: path below `@bench/`, source text.
 const STANDARD_LIBRARY: &[(&str, &str)] = &[("office", include_str!("../../stdlib/office.lua"))];
 
-/// The version of a module of the project, where nothing states a version.
+/// The version that is recorded for a module of the project, because such modules state none.
 const UNVERSIONED: &str = "unversioned";
 
 /// The endings that turn the path of a module into the path of a file. For the directory of the
@@ -39,7 +39,7 @@ const MAX_DEPTH: usize = 64;
 /// The UTF-8 form of U+FEFF.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-const PREFIXES: &str = "a path begins with \"./\" or \"../\" (beside the file that requires it), \"@self/\" (inside the directory of an init.lua) or \"@bench/\" (the standard library)";
+const PREFIXES: &str = "a path begins with \"./\" or \"../\" (relative to the directory of the file), \"@self/\" (inside the directory of an init.lua) or \"@bench/\" (the standard library)";
 
 /// The path of a module, without the extension of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ enum ModulePath {
 }
 
 impl ModulePath {
-    /// Returns the path of the module in a file of the project.
+    /// Returns the path of the module that this file of the project contains.
     fn of_file(file: &Path) -> ModulePath {
         ModulePath::InProject(match is_init(file) {
             true => file.parent().unwrap_or(Path::new("")).into(),
@@ -69,15 +69,15 @@ fn is_init(file: &Path) -> bool {
     file.file_stem().is_some_and(|stem| stem == "init")
 }
 
-/// A module of the standard library as messages write it.
+/// Returns the name of a module of the standard library, such as `@bench/office`.
 fn in_standard_library(path: &Path) -> String {
     shown_path(&Path::new("@bench").join(path)).trim_end_matches('/').into()
 }
 
 /// A module that was read and has not run yet.
 struct ReadModule {
-    /// The path of its file within the project, or its path with `@bench/`. Lua knows the file by
-    /// this name.
+    /// The name under which Lua knows the file: its path within the project, or the path with
+    /// `@bench/` for the standard library.
     name: String,
     module: ModulePath,
     /// The path of its file as the user would write it.
@@ -92,16 +92,17 @@ struct Modules {
     /// The module of each file that may call `require`, by the name under which Lua knows the file.
     files: RefCell<HashMap<String, ModulePath>>,
     loaded: RefCell<HashSet<ModulePath>>,
-    /// The names of the script and of the modules that are running their top level, each required
-    /// by the one before.
+    /// The script, followed by the modules whose top level is running. Each was required by the one
+    /// before it. The strings are Lua's names of the files.
     loading: RefCell<Vec<(ModulePath, String)>>,
-    /// The module that called `require` last.
+    /// The module that made the latest call of `require`.
     caller: RefCell<Option<ModulePath>>,
     /// The reason why the path that is being resolved leads to no module.
     problem: RefCell<Option<String>>,
 }
 
-/// Creates the function `require`. Modules are loaded once, at the top level only.
+/// Creates the function `require`. It loads each module once, and only while the top level of the
+/// script runs.
 pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> {
     let modules = Rc::new(Modules::default());
     let script = &host.project.script;
@@ -122,12 +123,13 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
                 return fail!("require takes one argument, the path of a module");
             }
             check_path(&path).map_err(fault)?;
-            // Not the caller that Luau sees: for `pcall(require, path)` that is the prelude.
+            // The caller is the nearest file of the script on the stack. Luau would report the
+            // prelude as the caller of `pcall(require, path)`.
             let line = host.line(lua).unwrap_or_default();
             let file = line.rsplit_once(':').map_or("", |(file, _)| file);
             let Some(caller) = modules.files.borrow().get(file).cloned() else {
                 return fail!(
-                    "require needs a file that calls it: write function() return require({path:?}) end"
+                    "require must be called from a line of the script or of a module, to which the path is relative: write function() return require({path:?}) end instead of passing require itself"
                 );
             };
             modules.caller.replace(Some(caller));
@@ -143,7 +145,7 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
     })
 }
 
-/// Checks what a path looks like, before anything is looked up.
+/// Checks the form of a path before any file is looked up.
 fn check_path(path: &str) -> Result<(), String> {
     let quoted = match path.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}…", &path[..end]),
@@ -177,14 +179,15 @@ fn check_path(path: &str) -> Result<(), String> {
         None if bare != path || path.contains('/') => format!(": write require(\"./{bare}\")"),
         None => format!(": write require(\"./{}\")", path.replace('.', "/")),
     };
-    Err(format!("{quoted} is no path of a module{meant}; {PREFIXES}"))
+    Err(format!("{quoted} is not the path of a module{meant}; {PREFIXES}"))
 }
 
-/// Returns a hint about `./` in an `init.lua` and `@self/` in another file.
+/// Returns a hint for a path that begins with `./` in an `init.lua` or with `@self/` in another
+/// file, and otherwise an empty string.
 fn prefix_hint(path: &str, file: &str) -> String {
     match (is_init(Path::new(file)), path.strip_prefix("./"), path.strip_prefix("@self/")) {
         (true, Some(rest), _) => format!(
-            "; in an init.lua, \"./\" is beside its directory, and \"@self/{rest}\" inside it"
+            "; an init.lua stands for its directory: write \"@self/{rest}\" for a module inside it"
         ),
         (false, _, Some(rest)) => {
             format!("; \"@self/\" is for an init.lua: write \"./{rest}\" here")
@@ -264,7 +267,7 @@ fn module_file(project: &Project, path: &Path, limit: usize) -> Result<(PathBuf,
             Err(OpenError::Unreadable(error)) if is_absent(&error) => {}
             Err(OpenError::Outside) => {
                 return Err(format!(
-                    "is outside: {name} is, or lies below, a symbolic link that leads out of the project or is absolute; copy the file into the project"
+                    "is outside of the project: the path {name} contains a symbolic link that is absolute or leads out of the project; copy the file into the project"
                 ));
             }
             Err(error) => return Err(format!("cannot be read: {name}: {error}")),
@@ -303,7 +306,8 @@ impl Require for Resolver {
     }
 
     fn reset(&mut self, _chunk: &str) -> Result<(), NavigateError> {
-        // Luau looks for the configuration of aliases upward from the file, and comes back.
+        // For `@self`, Luau first searches the directories above for a configuration of aliases and
+        // then resets. A problem that this search recorded does not count.
         self.modules.problem.take();
         self.at = self.modules.caller.borrow().clone().ok_or(NavigateError::NotFound)?;
         Ok(())
@@ -316,7 +320,7 @@ impl Require for Resolver {
     fn to_alias_override(&mut self, alias: &str) -> Result<(), NavigateError> {
         match alias {
             "bench" => self.at = ModulePath::InStandardLibrary(PathBuf::new()),
-            // Luau itself resolves it.
+            // Luau itself resolves `@self` if this returns "not found".
             "self" => return Err(NavigateError::NotFound),
             _ => {
                 let problem = format!("not found: there is no alias @{alias}; {PREFIXES}");
@@ -334,13 +338,13 @@ impl Require for Resolver {
         }
         Err(self.problem(match self.at {
             ModulePath::InStandardLibrary(_) => {
-                "is outside: a path does not lead out of the standard library".into()
+                "is outside of the standard library".into()
             }
             ModulePath::InProject(_) if self.host.project.has_manifest => {
                 format!("is outside of the project, which is the directory with {MANIFEST}")
             }
             ModulePath::InProject(_) => format!(
-                "is outside of the script's directory; a file {MANIFEST} in a directory above makes that one the project, from which modules are read"
+                "is outside of the script's directory; to read modules from a directory above, create a file {MANIFEST} in it"
             ),
         }))
     }
@@ -381,8 +385,8 @@ impl Require for Resolver {
         Err(io::ErrorKind::NotFound.into())
     }
 
-    /// Returns the function that runs the module. Luau keeps it, and calls it until it has
-    /// returned a module.
+    /// Returns the function that runs the module. Luau keeps the function, and calls it at each
+    /// `require` until it has returned a module.
     fn loader(&self, lua: &Lua) -> LuaResult<Function> {
         let (host, modules) = (Rc::clone(&self.host), Rc::clone(&self.modules));
         let read = self.read.take().ok_or_else(|| fault("the module was not read"))?;
@@ -390,7 +394,7 @@ impl Require for Resolver {
     }
 }
 
-/// Runs the top level of a module and returns what it returns.
+/// Runs the top level of a module and returns the module's value.
 fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> LuaResult<Value> {
     let ReadModule { name, module, path, source, version } = read;
     let names = |loading: &[(ModulePath, String)]| -> Vec<String> {
@@ -408,7 +412,7 @@ fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> L
     }
     modules.files.borrow_mut().insert(name.clone(), module.clone());
     modules.loading.borrow_mut().push((module.clone(), name.clone()));
-    // A module whose top level failed may be required again.
+    // A module whose top level failed may be required again, and is already in the list then.
     if !host.chunks.borrow().names.contains(name) {
         host.chunks.borrow_mut().add(name, path, source);
     }
@@ -453,7 +457,7 @@ fn read_text(file: File, limit: usize) -> Result<String, String> {
     if bytes.len() > limit {
         return Err(format!("it has more than {limit} bytes, the most a script may have"));
     }
-    // Editors on Windows begin a file with this mark. It is not part of the text.
+    // Some editors on Windows put this mark at the beginning of a file. It is not part of the text.
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }

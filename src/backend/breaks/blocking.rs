@@ -58,7 +58,8 @@ impl Block {
     /// Waits for the end of the break and returns its time.
     pub async fn over(&self) -> u64 {
         let mut over = pin!(self.over.notified());
-        // Enabled before the state is read, so that an end in between is not missed.
+        // Enables the waiter before reading the state, so that it cannot miss a break that ends in
+        // between.
         over.as_mut().enable();
         let ended_ns = self.tally().ended_ns;
         if let Some(ended_ns) = ended_ns {

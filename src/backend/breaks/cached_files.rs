@@ -169,8 +169,8 @@ impl CachedFiles {
         files.at(&path, disk_file_id)
     }
 
-    /// Records that a file or directory has a new name, and with it everything in it. A file that
-    /// it replaced has no name any more: some servers replace a file that is open, which MS-FSA
+    /// Records that a file or directory was renamed. The content of a directory moves with it. A
+    /// file that was replaced has no path any more: some servers replace an open file, which MS-FSA
     /// 2.1.5.15.12 forbids.
     pub fn renamed(&self, from: &SharePath, to: &SharePath) {
         let (from, to) = (folded(from), folded(to));

@@ -66,7 +66,7 @@ impl ShareBackend for MemoryShare {
     }
 
     fn capabilities(&self) -> BackendCapabilities {
-        // The defaults: writable, and names are not case-sensitive.
+        // By default a share is writable and its names are not case-sensitive.
         BackendCapabilities::default()
     }
 

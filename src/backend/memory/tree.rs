@@ -82,7 +82,7 @@ impl MemoryTree {
         }
     }
 
-    /// Returns the number of bytes that may be allocated, and the number that are.
+    /// Returns the maximum number of bytes that can be allocated, and the number allocated now.
     pub fn space(&self) -> (u64, u64) {
         (self.shared.space.limit(), self.shared.space.used())
     }

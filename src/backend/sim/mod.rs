@@ -1,5 +1,5 @@
-//! A simulated file server in this process, on the given clock. It has no network, but the latency,
-//! the stalls, the outages and the faults of its description. What happens depends only on the
+//! A simulated file server in this process, on the given clock. There is no network: latency,
+//! stalls, outages and faults come from the target's description. All results depend only on the
 //! description, the seed, the requests, their order and the clock.
 //!
 //! [`SimBackend`] keeps files in a [`MemoryTree`](super::memory::MemoryTree)

@@ -29,8 +29,8 @@ use crate::protocol::{
 };
 
 /// The behavior of a simulated server. Random decisions depend only on the seed and, for each
-/// request, on its client, connect and number. So a run repeats, whatever the order in which
-/// requests come.
+/// request, on its client, connect and number. So a run is reproducible, in whatever order the
+/// requests arrive.
 pub struct SimSettings {
     /// Time from a request to its reply. The request takes effect at the end of it.
     pub latency: Latency,

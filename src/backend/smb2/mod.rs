@@ -173,7 +173,7 @@ impl Smb2Backend {
             _ => false,
         };
         let (reason, transient) = match failure {
-            OpError::Status(status) => (self.explained(stage, status), is_passing(status)),
+            OpError::Status(status) => (self.explained(stage, status), is_transient_status(status)),
             OpError::ConnectionLost(cause) => (cause, true),
             OpError::Client(reason) => (reason + &self.without_a_user(stage), false),
         };
@@ -321,8 +321,8 @@ fn is_transient(kind: std::io::ErrorKind) -> bool {
     )
 }
 
-/// Returns whether the error may pass: the server is short of a resource, or not up yet.
-fn is_passing(status: NtStatus) -> bool {
+/// Returns whether the status is transient: the server is short of a resource, or not up yet.
+fn is_transient_status(status: NtStatus) -> bool {
     matches!(
         status,
         NtStatus::INSUFFICIENT_RESOURCES

@@ -1,5 +1,5 @@
-//! The receiving half of a connection's socket: buffered reads that also return when the kernel
-//! received the data.
+//! The receiving half of a connection's socket. Its reads are buffered, and it records the time at
+//! which the kernel received the data.
 
 use std::future::poll_fn;
 use std::io;

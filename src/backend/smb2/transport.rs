@@ -46,8 +46,8 @@ pub(super) struct Wire {
     pub(super) outstanding: Outstanding,
     /// The keys of the session, if it has any: a server may encrypt its breaks.
     decryption: OnceLock<Decryption>,
-    /// The receiver of the breaks. None until a client asks for them, and once the receiving half
-    /// of the socket is gone.
+    /// The channel on which breaks are passed to the client. None before a client asks for breaks,
+    /// and after the receiving half of the socket is dropped.
     breaks: Mutex<Option<BreakSender>>,
     malformed_breaks: AtomicU64,
 }

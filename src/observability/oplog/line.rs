@@ -12,10 +12,10 @@ use crate::ir::{CompletionStatus, Failure, OperationType, Section};
 use crate::protocol::{Break, Caching, Durable, Granted, NtStatus, SharePath};
 
 /// A line of `ops.jsonl` (`--oplog`). Times (`_ns`) are nanoseconds from the run's origin
-/// (connections made, before setup). Lines of one client are in order, those of different
-/// clients need not be. Numbers of 64 bits that are names (of files, of leases) are strings of
-/// hexadecimal digits, as many readers of JSON keep 53 bits. This lists every key of this
-/// version; a reader should ignore others, which later versions add.
+/// (connections made, before setup). Lines of one client are in order; lines of different clients
+/// need not be. Identifiers of 64 bits (of files, of leases) are strings of hexadecimal digits,
+/// because many JSON readers keep only 53 bits of a number. The schema lists every key of this
+/// version. A reader should ignore other keys, because later versions may add some.
 #[derive(Serialize)]
 #[cfg_attr(
     test,

@@ -47,12 +47,14 @@ pub fn write_json_lines() {
     panic::set_hook(Box::new(report_panic));
 }
 
-/// Returns whether a moving line may be drawn, which needs a terminal and lines of text.
+/// Returns whether a progress line may be redrawn in place: standard error is a terminal, and lines
+/// are text and not JSON.
 pub fn is_drawable() -> bool {
     is_terminal() && !is_json()
 }
 
-/// Hands a line to the queue in one of its ways, or writes it where there is no queue.
+/// Passes a line to `queue_it`, which adds it to the queue, or writes it directly if there is no
+/// queue.
 fn send(line: &str, queue_it: impl FnOnce(&Queue, &[u8])) {
     match QUEUE.get() {
         Some(queue) => queue_it(queue, line.as_bytes()),

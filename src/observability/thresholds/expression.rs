@@ -55,7 +55,7 @@ impl Operator {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     operator: Operator,
-    /// In the unit of the summary.
+    /// The bound, in the unit of the summary.
     bound: f64,
 }
 

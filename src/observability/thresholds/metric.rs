@@ -182,7 +182,7 @@ pub enum Unit {
     /// A number of operations, iterations or the like.
     #[serde(rename = "count")]
     Count,
-    /// The same per second.
+    /// A number of operations, iterations or the like per second.
     #[serde(rename = "per_s")]
     PerSecond,
     /// Bytes.

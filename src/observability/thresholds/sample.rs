@@ -172,7 +172,7 @@ impl Subject {
 }
 
 impl Counted {
-    /// Returns how much of this the operations of one type are.
+    /// Returns the part of this count that the operations of one type contribute.
     fn of_operation(self, operation: OperationType, stats: &OperationStats) -> u64 {
         let granted = stats.granted.as_deref();
         match self {

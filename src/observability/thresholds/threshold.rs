@@ -116,10 +116,9 @@ impl Threshold {
         })
     }
 
-    /// Checks that its phase and its workload are among these.
+    /// Checks that the phase and the workload of the threshold exist.
     ///
-    /// # Errors
-    /// A message with the name that is not, and the nearest one that is.
+    /// # Errors A message that contains the unknown name and suggests a known one.
     pub fn check_names<'a>(
         &self,
         phases: impl IntoIterator<Item = &'a str>,
@@ -206,8 +205,9 @@ impl Threshold {
         (0..layout.workloads()).filter(wanted)
     }
 
-    /// Returns whether it counts such a failure, and so allows it when it passes. A threshold on
-    /// the recorded phases also speaks for those that are not recorded.
+    /// Returns whether the threshold counts failures with this phase, workload and status. A
+    /// threshold that passes permits the failures that it counts. A threshold on the recorded
+    /// phases also permits failures in the other phases.
     fn allows(&self, phase: &str, workload: &str, status: StatusKey) -> bool {
         let of = |wanted: &Option<String>, name| wanted.as_deref().is_none_or(|it| it == name);
         self.expression.metric.counts_error(status)

@@ -37,7 +37,8 @@ pub struct Evidence<'a> {
     pub cut_short: bool,
     /// The limit on operations in flight.
     pub limit: Option<u32>,
-    /// Whether the server runs in this process and its use of processors counts as this process's.
+    /// Whether the server runs in this process, so that this process's processor time includes the
+    /// server's.
     pub server_in_process: bool,
     pub processors: Option<Processors>,
     /// The number of threads that made a script's operations, or read a document's.

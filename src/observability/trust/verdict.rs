@@ -104,7 +104,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Trust {
     let unissued = evidence.unissued;
 
     let sent = recorded.lateness.count();
-    // Operations that the generator did not issue are no reason to trust it, so they count too.
+    // Due operations that the generator did not issue count too. Otherwise a generator that issues
+    // few operations would be reported as not judged.
     let due = u128::from(sent) + evidence.left_unissued();
     let judged = due >= LEAST_JUDGED_OPERATIONS.into() && evidence.recorded_for >= LEAST_JUDGED;
     let (mut late, mut delayed, mut unissued_for_long) = (Vec::new(), Vec::new(), None);

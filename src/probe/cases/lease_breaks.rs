@@ -106,8 +106,9 @@ pub const RH_TO_R: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::R);
 pub const RH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RH, LeaseState::NONE);
 pub const RWH_TO_NONE: (LeaseState, LeaseState) = (LeaseState::RWH, LeaseState::NONE);
 
-/// Checks which leases another client gets beside one of `held`, which each open breaks to `left`.
-/// Nothing is broken if the two are equal.
+/// Checks which lease a second client is granted while the first client holds a lease of `held`.
+/// Each open of the second client breaks the first lease to `left`, or breaks nothing if `left`
+/// equals `held`.
 async fn meetings([one, two]: Clients<'_, 2>, (held, left): (LeaseState, LeaseState)) -> Checked {
     for (asked, expected) in [
         (LeaseState::R, LeaseState::R),

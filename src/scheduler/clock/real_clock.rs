@@ -11,14 +11,14 @@ use crate::ir::units::nanoseconds;
 /// The way in which an alarm spends the last stretch before a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Sleeping as long as possible: 19 wakes in 20 are some microseconds early, and the alarm
-    /// yields for these. This costs a tenth of a core at 1,000 wakes a second, and a third at
-    /// 10,000.
+    /// The alarm sleeps as long as possible. It wakes some microseconds early for 19 of 20
+    /// deadlines, and then yields to the runtime until the deadline. This costs a tenth of a core
+    /// at 1,000 wakes a second, and a third at 10,000.
     #[default]
     Sleep,
-    /// Yielding to the runtime, which serves its sockets meanwhile. The alarm is awake before
-    /// 998 deadlines in 1,000. This costs a core per shard if two deadlines are less than
-    /// about 100 µs apart, or less than the timer's lateness on this host.
+    /// The alarm yields to the runtime, which serves its sockets meanwhile. It is awake before 998
+    /// deadlines in 1,000. This costs a core per shard if two deadlines are less than about 100 µs
+    /// apart, or less than the timer's lateness on this host.
     Yield,
 }
 

@@ -113,8 +113,9 @@ impl Engine {
         self.end_streams();
     }
 
-    /// Takes the client's next operation from the bound. An operation that was taken before and
-    /// waits to be issued again is not taken twice.
+    /// Counts the client's next operation against the bound (`--operations`), and returns whether
+    /// it may be issued. An operation that was counted and waits to be issued again is not counted
+    /// twice.
     pub(super) fn takes_from_bound(&self, slot: u32) -> bool {
         let taken = self.clients[slot as usize].in_flight_op.is_some();
         self.stage != Stage::Measure || taken || self.permits.shared.take_operation()

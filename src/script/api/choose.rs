@@ -15,7 +15,8 @@ const WHAT: &str = "bench.choose";
 const MAX_CHOICES: usize = 10_000;
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
-    // The choice is made in Lua, so that a batch may end inside the chosen function.
+    // A Lua function calls the chosen function. A batch may end inside it, which yields, and a
+    // coroutine cannot yield across a Rust function.
     let text = "return function(position, functions)
             return function(c, rng, ...) return functions[position()](c, rng, ...) end
         end";

@@ -24,8 +24,8 @@ const MAX_HELD: usize = 256 << 10;
 /// Returns the values of the options `extra`, with nil for those not given, and the option
 /// `expect`, which every operation has.
 ///
-/// Many operations have options, so they are iterated once, and strings for an error are made only
-/// when there is one.
+/// The table is iterated only once, and strings are made only for an error, because many operations
+/// have options.
 pub(super) fn common<const N: usize>(
     value: &Value,
     operation: &str,

@@ -136,7 +136,7 @@ fn two_spellings_of_a_path_are_one_module() {
 
 #[test]
 fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
-    let prefixes = "a path begins with \"./\" or \"../\" (beside the file that requires it), \"@self/\" (inside the directory of an init.lua) or \"@bench/\" (the standard library)";
+    let prefixes = "a path begins with \"./\" or \"../\" (relative to the directory of the file), \"@self/\" (inside the directory of an init.lua) or \"@bench/\" (the standard library)";
     let long = format!("./{}", "x".repeat(199));
     let cases: &[(&str, &str)] = &[
         (
@@ -157,7 +157,7 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('@bench/../lib/plain')",
-            "s.lua:1: module \"@bench/../lib/plain\" is outside: a path does not lead out of the standard library",
+            "s.lua:1: module \"@bench/../lib/plain\" is outside of the standard library",
         ),
         (
             "require('@acme/x')",
@@ -165,25 +165,25 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('std.office')",
-            "s.lua:1: \"std.office\" is no path of a module: write require(\"@bench/office\"); PREFIXES",
+            "s.lua:1: \"std.office\" is not the path of a module: write require(\"@bench/office\"); PREFIXES",
         ),
         (
             "require('acme.office')",
-            "s.lua:1: \"acme.office\" is no path of a module: write require(\"./acme/office\"); PREFIXES",
+            "s.lua:1: \"acme.office\" is not the path of a module: write require(\"./acme/office\"); PREFIXES",
         ),
         (
             "require('a/b')",
-            "s.lua:1: \"a/b\" is no path of a module: write require(\"./a/b\"); PREFIXES",
+            "s.lua:1: \"a/b\" is not the path of a module: write require(\"./a/b\"); PREFIXES",
         ),
-        ("require('/a/b')", "s.lua:1: \"/a/b\" is no path of a module; PREFIXES"),
+        ("require('/a/b')", "s.lua:1: \"/a/b\" is not the path of a module; PREFIXES"),
         (
             "require('m.lua')",
-            "s.lua:1: \"m.lua\" is no path of a module: write require(\"./m\"); PREFIXES",
+            "s.lua:1: \"m.lua\" is not the path of a module: write require(\"./m\"); PREFIXES",
         ),
-        ("require('..')", "s.lua:1: \"..\" is no path of a module; PREFIXES"),
+        ("require('..')", "s.lua:1: \"..\" is not the path of a module; PREFIXES"),
         (
             "require('.\\\\lib\\\\plain')",
-            "s.lua:1: \".\\\\lib\\\\plain\" is no path of a module; PREFIXES",
+            "s.lua:1: \".\\\\lib\\\\plain\" is not the path of a module; PREFIXES",
         ),
         (
             "require('@Bench/Office')",
@@ -195,13 +195,13 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('./lib/stands')",
-            "lib/stands/init.lua:1: module \"./own\" not found: the script's directory has no lib/own.lua, lib/own.luau, lib/own/init.lua or lib/own/init.luau; in an init.lua, \"./\" is beside its directory, and \"@self/own\" inside it",
+            "lib/stands/init.lua:1: module \"./own\" not found: the script's directory has no lib/own.lua, lib/own.luau, lib/own/init.lua or lib/own/init.luau; an init.lua stands for its directory: write \"@self/own\" for a module inside it",
         ),
         (
             "coroutine.wrap(require)('./lib/plain')",
-            "s.lua: require needs a file that calls it: write function() return require(\"./lib/plain\") end",
+            "s.lua: require must be called from a line of the script or of a module, to which the path is relative: write function() return require(\"./lib/plain\") end instead of passing require itself",
         ),
-        ("require('')", "s.lua:1: \"\" is no path of a module; PREFIXES"),
+        ("require('')", "s.lua:1: \"\" is not the path of a module; PREFIXES"),
         ("require('./a\\0b')", "s.lua:1: the path \"./a\\0b\" has control characters"),
         ("require(5)", "s.lua:1: require: the module's path is a string, not 5"),
         (
@@ -210,7 +210,7 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('../x')",
-            "s.lua:1: module \"../x\" is outside of the script's directory; a file smbench.toml in a directory above makes that one the project, from which modules are read",
+            "s.lua:1: module \"../x\" is outside of the script's directory; to read modules from a directory above, create a file smbench.toml in it",
         ),
         (
             "require('./lib/nothing')",
@@ -275,18 +275,21 @@ fn a_path_that_leaves_the_project_is_refused() {
 fn symbolic_links_that_leave_the_project_are_refused() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("m.lua"), "return { name = 'outside' }").unwrap();
-    let refusal = "is, or lies below, a symbolic link that leads out of the project or is absolute; copy the file into the project";
+    let refusal = "contains a symbolic link that is absolute or leads out of the project; copy the file into the project";
     let file = script("require('./lib/m')").file("lib/other.lua", "return { name = 'inside' }");
     std::os::unix::fs::symlink(outside.path().join("m.lua"), file.path("lib/m.lua")).unwrap();
     assert_eq!(
         file.refused(),
-        format!("s.lua:1: module \"./lib/m\" is outside: lib/m.lua {refusal}")
+        format!(
+            "s.lua:1: module \"./lib/m\" is outside of the project: the path lib/m.lua {refusal}"
+        )
     );
     for module in ["m", "none"] {
         let folder = script(&format!("require('./lib/{module}')"));
         std::os::unix::fs::symlink(outside.path(), folder.path("lib")).unwrap();
-        let expected =
-            format!("s.lua:1: module \"./lib/{module}\" is outside: lib/{module}.lua {refusal}");
+        let expected = format!(
+            "s.lua:1: module \"./lib/{module}\" is outside of the project: the path lib/{module}.lua {refusal}"
+        );
         assert_eq!(folder.refused(), expected, "the same whether or not it is there");
     }
     let within = script(&USE.replace("acme/office", "m"))

@@ -100,9 +100,9 @@ impl CachingRight {
         Some(RightChange { from, to, acknowledged })
     }
 
-    /// Applies the client's answer that it keeps `state`. What had to go meanwhile is taken at
-    /// once, in steps: reads stay until nothing else is left, as in Windows (smbtorture
-    /// smb2.lease.breaking3).
+    /// Applies the client's acknowledgement, with which it keeps `state`. If more caching had to be
+    /// broken while this break was pending, starts the next break at once and returns it. Read
+    /// caching is broken last, as in Windows (smbtorture smb2.lease.breaking3).
     ///
     /// # Errors
     /// STATUS_UNSUCCESSFUL if no break is pending, STATUS_REQUEST_NOT_ACCEPTED if the client wants
