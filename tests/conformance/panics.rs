@@ -26,6 +26,8 @@ const KNOWN: [Known; 1] = [Known {
 const AFTERWARDS: Duration = Duration::from_secs(2);
 /// The time to wait for the last panics after all cases have ended.
 const LAST: Duration = Duration::from_millis(500);
+/// The longest time to wait for the rest of a stack after that.
+const STACK: Duration = Duration::from_secs(20);
 
 /// One panic, and the cases that may be its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,33 +74,56 @@ impl<'a> PanicWatch<'a> {
         }
     }
 
+    /// Waits for the last panics, and returns all of them.
     pub fn end(self) -> Vec<Panic> {
         std::thread::sleep(LAST);
-        let mut seen = self.seen.into_inner().unwrap();
-        let watch = PanicWatch::new(self.samba);
-        watch.look(&mut seen);
+        let written_by = Instant::now() + STACK;
+        let is_writing = |(_, complete): &(String, bool)| !complete;
+        while self.found().iter().any(is_writing) && Instant::now() < written_by {
+            std::thread::sleep(LAST);
+        }
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.judge_new(&self.found());
         seen.panics
     }
 
+    fn found(&self) -> Vec<(String, bool)> {
+        self.samba.map(Samba::panics).unwrap_or_default()
+    }
+
+    /// Judges the new panics. One whose stack is not complete yet waits for the next call, because
+    /// its function is not known, and the cases that may be its cause are kept until then.
     fn look(&self, seen: &mut Seen) {
-        let found = self.samba.map(Samba::panics).unwrap_or_default();
-        seen.cases.retain(|(_, ended)| ended.is_none_or(|ended| ended.elapsed() < AFTERWARDS));
-        let cases: Vec<String> = seen.cases.iter().map(|(name, _)| name.clone()).collect();
-        for panic in found.iter().skip(seen.panics.len()) {
-            seen.panics.push(judge(panic, cases.clone()));
+        let mut found = self.found();
+        if let Some(incomplete) = found.iter().position(|(_, complete)| !complete) {
+            found.truncate(incomplete);
+        } else {
+            seen.cases.retain(|(_, ended)| ended.is_none_or(|ended| ended.elapsed() < AFTERWARDS));
         }
+        seen.judge_new(&found);
     }
 }
 
-/// Attributes a panic, given as its first line and its stack, to a known cause or to `cases`.
+impl Seen {
+    fn judge_new(&mut self, found: &[(String, bool)]) {
+        let cases: Vec<String> = self.cases.iter().map(|(name, _)| name.clone()).collect();
+        let new = found.iter().skip(self.panics.len());
+        self.panics.extend(new.map(|(panic, _)| judge(panic, cases.clone())));
+    }
+}
+
+/// Attributes a panic, given as its first line and its stack, to a known cause or to `cases`. The
+/// whole text is kept of a panic that is not known.
 fn judge(panic: &str, cases: Vec<String>) -> Panic {
     let in_function = |known: &&Known| panic.contains(&format!("({}+", known.function));
     let known =
         KNOWN.iter().filter(in_function).find(|known| cases.iter().any(|case| case == known.case));
-    let what = panic.lines().next().unwrap_or_default().to_string();
     match known {
-        Some(known) => Panic { known: Some(known.reason), what, cases: vec![known.case.into()] },
-        None => Panic { known: None, what, cases },
+        Some(known) => {
+            let what = panic.lines().next().unwrap_or_default().to_string();
+            Panic { known: Some(known.reason), what, cases: vec![known.case.into()] }
+        }
+        None => Panic { known: None, what: panic.into(), cases },
     }
 }
 
@@ -120,8 +145,7 @@ mod tests {
         ] {
             let unknown = judge(stack, cases.clone());
             assert_eq!((unknown.known, &unknown.cases), (None, &cases));
-            let reported =
-                format!("panicked: PANIC (pid 7): Signal 11, over {}", cases.join(" or "));
+            let reported = format!("panicked: {stack}, over {}", cases.join(" or "));
             assert!(unknown.to_string().contains(&reported), "{unknown}");
         }
     }

@@ -157,8 +157,9 @@ impl Samba {
         fs::read_to_string(self.path("smbd.log")).unwrap_or_default()
     }
 
-    /// Returns each panic of a process of smbd: the line with the reason, then its stack.
-    pub fn panics(&self) -> Vec<String> {
+    /// Returns each panic of a process of smbd: the line with the reason, then its stack. smbd
+    /// writes a stack line by line, so the last one may be incomplete: `false` comes with it.
+    pub fn panics(&self) -> Vec<(String, bool)> {
         const PANIC: &str = "PANIC (pid ";
         const FRAME: &str = " #";
         let log = self.log();
@@ -166,9 +167,13 @@ impl Samba {
         let begins = |line: &str| line.trim_start().starts_with(PANIC);
         let starts = lines.iter().enumerate().filter(|(_, line)| begins(line));
         let stack = |start: usize| {
-            // The line in between gives the number of frames.
+            // The line in between is `BACKTRACE: 29 stack frames:`.
+            let announced = lines.get(start + 1).and_then(|line| line.split_whitespace().nth(1));
+            let announced = announced.and_then(|number| number.parse().ok());
             let frames = lines.iter().skip(start + 2).take_while(|line| line.starts_with(FRAME));
-            std::iter::once(&lines[start]).chain(frames).copied().collect::<Vec<_>>().join("\n")
+            let frames: Vec<&str> = frames.copied().collect();
+            let complete = announced.is_some_and(|announced: usize| frames.len() >= announced);
+            ([&[lines[start]], &frames[..]].concat().join("\n"), complete)
         };
         starts.map(|(start, _)| stack(start)).collect()
     }
