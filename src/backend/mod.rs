@@ -33,6 +33,8 @@ pub mod registry;
 pub mod reopening;
 pub mod sim;
 pub mod smb2;
+#[cfg(test)]
+mod test_doubles;
 
 pub use crate::ir::Feature;
 pub use breaks::{BreakAcknowledger, BreakSender, BreakStream, Breaks, CachedFiles, break_channel};

@@ -243,6 +243,7 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::test_doubles::StoppedClock;
 
     #[test]
     fn every_target_is_parsed_and_shown_as_it_was_written() {
@@ -257,18 +258,6 @@ mod tests {
             assert_eq!(Target::parse(text).unwrap().to_string(), text);
         }
         assert!(matches!(Target::parse("SMB://nas/data"), Ok(Target::Smb(_))));
-    }
-
-    struct StoppedClock;
-
-    impl crate::backend::Clock for StoppedClock {
-        fn now_ns(&self) -> u64 {
-            0
-        }
-
-        fn sleep_until(&self, _deadline_ns: u64) -> futures_util::future::BoxFuture<'static, ()> {
-            Box::pin(std::future::pending())
-        }
     }
 
     #[test]

@@ -64,22 +64,12 @@ impl BreakStream {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use futures_util::FutureExt;
 
-    use super::super::OpError;
     use super::*;
+    use crate::backend::test_doubles::NoAcknowledger;
     use crate::protocol::create::OplockLevel;
-    use crate::protocol::{Acknowledgement, FileId, OplockBreak};
-
-    struct NoAcknowledger;
-
-    #[async_trait]
-    impl BreakAcknowledger for NoAcknowledger {
-        async fn acknowledge(&self, _answer: Acknowledgement) -> Result<(), OpError> {
-            Ok(())
-        }
-    }
+    use crate::protocol::{FileId, OplockBreak};
 
     fn numbered(number: u64) -> Break {
         let file_id = FileId { persistent: number, volatile: number };

@@ -262,36 +262,13 @@ impl Drop for Receiver {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
-    use futures_util::future::BoxFuture;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::backend::{BreakAcknowledger, OpError, break_channel};
+    use crate::backend::break_channel;
+    use crate::backend::test_doubles::{NoAcknowledger, StoppedClock};
     use crate::protocol::create::OplockLevel;
-    use crate::protocol::{Acknowledgement, Break, FileId, OplockBreak};
-
-    /// A clock that stands still.
-    struct StoppedClock;
-
-    impl Clock for StoppedClock {
-        fn now_ns(&self) -> u64 {
-            0
-        }
-
-        fn sleep_until(&self, _: u64) -> BoxFuture<'static, ()> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    struct NoAcknowledger;
-
-    #[async_trait]
-    impl BreakAcknowledger for NoAcknowledger {
-        async fn acknowledge(&self, _answer: Acknowledgement) -> std::result::Result<(), OpError> {
-            Ok(())
-        }
-    }
+    use crate::protocol::{Break, FileId, OplockBreak};
 
     /// Returns a break of the oplock of file 1.
     fn oplock_break(level: u8) -> Vec<u8> {
