@@ -177,7 +177,10 @@ fn compile(args: &CompileArgs) -> Result<(), RunError> {
         operations: args.bounds.operations,
         duration_ns: args.bounds.duration.map(nanoseconds),
     };
-    let output = args.output.clone().context("no document to write is named");
+    let output = args
+        .output
+        .clone()
+        .context("--output is missing: name the document to write, or - for standard output");
     let CompileTo { format, path } = output.map_err(RunError::invalid)?;
     let output = match path {
         Some(path) => Destination::File { path, force: args.force },

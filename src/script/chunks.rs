@@ -106,11 +106,11 @@ mod tests {
         let mut chunks = Chunks::default();
         chunks.add("a.lua", "team/a.lua", "");
         chunks.add("lib/m.lua", "team/lib/m.lua", "");
-        chunks.add("@bench/office.lua", "@bench/office.lua", "");
+        chunks.add("@bench/office", "@bench/office", "");
         for (text, expected) in [
             ("a.lua:1: boom", "team/a.lua:1: boom"),
             ("a.lua: no workload", "team/a.lua: no workload"),
-            ("a.lua:7: in @bench/office.lua:2: boom", "team/a.lua:7: in @bench/office.lua:2: boom"),
+            ("a.lua:7: in @bench/office:2: boom", "team/a.lua:7: in @bench/office:2: boom"),
             (
                 "lib/m.lua:3: twice, first at a.lua:2",
                 "team/lib/m.lua:3: twice, first at team/a.lua:2",

@@ -29,13 +29,14 @@ pub(super) struct Project {
 impl Project {
     /// Finds the project of the script at `path`. `shown` is the script's path as errors write it.
     ///
-    /// # Errors A message if a directory cannot be opened, if `smbench.toml` is not a regular file,
-    /// or if the path of the script within the project is too long.
+    /// # Errors
+    /// A message if a directory cannot be opened, if `smbench.toml` is not a regular file, or if the
+    /// path of the script within the project is too long.
     pub fn of_script(path: &Path, shown: &Path) -> Result<Project, String> {
         let unreadable = |error| format!("its directory cannot be opened: {error}");
         let own = directory_of(path).canonicalize().map_err(unreadable)?;
-        let manifest = own.ancestors().map(|directory| directory.join(MANIFEST));
-        let manifest = manifest.into_iter().find(|manifest| manifest.symlink_metadata().is_ok());
+        let mut manifests = own.ancestors().map(|directory| directory.join(MANIFEST));
+        let manifest = manifests.find(|manifest| manifest.symlink_metadata().is_ok());
         if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.is_file()) {
             return Err(format!("{} is not a regular file", manifest.display()));
         }

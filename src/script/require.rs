@@ -18,7 +18,7 @@ use super::error::ScriptError;
 use super::host::ScriptHost;
 use super::members::GLOBALS;
 use super::project::{MANIFEST, MAX_PATH_BYTES, Project};
-use super::values::{fail, fault, text, unknown};
+use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
 
@@ -97,7 +97,9 @@ struct Modules {
     loading: RefCell<Vec<(ModulePath, String)>>,
     /// The module that made the latest call of `require`.
     caller: RefCell<Option<ModulePath>>,
-    /// The reason why the path that is being resolved leads to no module.
+    /// A hint for the case that the path that is being resolved leads nowhere; may be empty.
+    hint: RefCell<String>,
+    /// The reason why that path leads to no module.
     problem: RefCell<Option<String>>,
 }
 
@@ -118,11 +120,12 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
     let host = Rc::clone(host);
     lua.create_function(move |lua, (path, more): (Value, MultiValue)| {
         host.callback(|| {
+            let quoted = shown(&path);
             let path = text(&path, "require: the module's path")?;
             if !more.is_empty() {
                 return fail!("require takes one argument, the path of a module");
             }
-            check_path(&path).map_err(fault)?;
+            check_path(&path, &quoted).map_err(fault)?;
             // The caller is the nearest file of the script on the stack. Luau would report the
             // prelude as the caller of `pcall(require, path)`.
             let line = host.line(lua).unwrap_or_default();
@@ -133,24 +136,19 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
                 );
             };
             modules.caller.replace(Some(caller));
+            modules.hint.replace(prefix_hint(&path, file));
             modules.problem.take();
             let module: LuaResult<Value> = resolve.call(path.as_str());
             match modules.problem.take() {
-                Some(problem) if module.is_err() => {
-                    fail!("module {path:?} {problem}{}", prefix_hint(&path, file))
-                }
+                Some(problem) if module.is_err() => fail!("module {quoted} {problem}"),
                 _ => module,
             }
         })
     })
 }
 
-/// Checks the form of a path before any file is looked up.
-fn check_path(path: &str) -> Result<(), String> {
-    let quoted = match path.char_indices().nth(60) {
-        Some((end, _)) => format!("{:?}…", &path[..end]),
-        None => format!("{path:?}"),
-    };
+/// Checks the form of a path before any file is looked up. Errors write the path as `quoted`.
+fn check_path(path: &str, quoted: &str) -> Result<(), String> {
     if path.len() > MAX_PATH_BYTES {
         return Err(format!("the path {quoted} is longer than {MAX_PATH_BYTES} bytes"));
     }
@@ -224,8 +222,13 @@ impl Resolver {
                 (name.clone(), name, source, env!("CARGO_PKG_VERSION"))
             }
             ModulePath::InProject(path) => {
-                let (file, source) =
-                    module_file(&self.host.project, path, self.host.limits.source_bytes)?;
+                let project = &self.host.project;
+                let (file, opened) = module_file(project, path)?.ok_or_else(|| {
+                    format!("{}{}", not_found(project, path), self.modules.hint.borrow())
+                })?;
+                let limit = self.host.limits.source_bytes;
+                let source = read_text(opened, limit)
+                    .map_err(|why| format!("cannot be read: {}: {why}", shown_path(&file)))?;
                 let shown = shown_path(&self.host.project.shown(&file));
                 (shown_path(&file), shown, source, UNVERSIONED)
             }
@@ -244,16 +247,29 @@ fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
     })
 }
 
-/// Returns the file of the project that contains the module at `path`, and its text.
-fn module_file(project: &Project, path: &Path, limit: usize) -> Result<(PathBuf, String), String> {
+/// Returns the files that can contain the module at `path`.
+fn candidates(path: &Path) -> impl Iterator<Item = PathBuf> {
     let endings = if path.as_os_str().is_empty() { &ENDINGS[2..] } else { &ENDINGS[..] };
-    let files = endings.iter().map(|ending| {
+    endings.iter().map(move |ending| {
         let mut file = path.as_os_str().to_owned();
         file.push(if file.is_empty() { ending.trim_start_matches('/') } else { ending });
         PathBuf::from(file)
-    });
+    })
+}
+
+fn not_found(project: &Project, path: &Path) -> String {
+    let names: Vec<String> = candidates(path).map(|file| shown_path(&file)).collect();
+    let hint = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension @ ("lua" | "luau")) => format!("; leave .{extension} out of the path"),
+        _ => String::new(),
+    };
+    format!("not found: {} has none of {}{hint}", project.name(), names.join(", "))
+}
+
+/// Opens the file of the project that contains the module at `path`. Returns None if there is none.
+fn module_file(project: &Project, path: &Path) -> Result<Option<(PathBuf, File)>, String> {
     let mut found: Option<(PathBuf, File)> = None;
-    for file in files.clone() {
+    for file in candidates(path) {
         let name = shown_path(&file);
         match project.directory.regular_file(&file) {
             Ok((opened, _)) => {
@@ -273,26 +289,11 @@ fn module_file(project: &Project, path: &Path, limit: usize) -> Result<(PathBuf,
             Err(error) => return Err(format!("cannot be read: {name}: {error}")),
         }
     }
-    let Some((file, opened)) = found else {
-        let names: Vec<String> = files.map(|file| shown_path(&file)).collect();
-        let hint = match path.extension().and_then(|extension| extension.to_str()) {
-            Some(extension @ ("lua" | "luau")) => format!("; leave .{extension} out of the path"),
-            _ => String::new(),
-        };
-        let (last, others) = names
-            .split_last()
-            .map_or((String::new(), String::new()), |it| (it.0.clone(), it.1.join(", ")));
-        return Err(format!("not found: {} has no {others} or {last}{hint}", project.name()));
-    };
-    let name = shown_path(&file);
-    if name.len() > MAX_PATH_BYTES {
-        return Err(format!(
+    match &found {
+        Some((file, _)) if shown_path(file).len() > MAX_PATH_BYTES => Err(format!(
             "cannot be read: the path of its file is longer than {MAX_PATH_BYTES} bytes"
-        ));
-    }
-    match read_text(opened, limit) {
-        Ok(source) => Ok((file, source)),
-        Err(why) => Err(format!("cannot be read: {name}: {why}")),
+        )),
+        _ => Ok(found),
     }
 }
 
@@ -336,17 +337,17 @@ impl Require for Resolver {
         if self.at.path().pop() {
             return Ok(());
         }
-        Err(self.problem(match self.at {
-            ModulePath::InStandardLibrary(_) => {
-                "is outside of the standard library".into()
-            }
+        let problem = match self.at {
+            ModulePath::InStandardLibrary(_) => "is outside of the standard library".into(),
             ModulePath::InProject(_) if self.host.project.has_manifest => {
                 format!("is outside of the project, which is the directory with {MANIFEST}")
             }
             ModulePath::InProject(_) => format!(
                 "is outside of the script's directory; to read modules from a directory above, create a file {MANIFEST} in it"
             ),
-        }))
+        };
+        let hint = self.modules.hint.borrow();
+        Err(self.problem(problem + &hint))
     }
 
     fn to_child(&mut self, name: &str) -> Result<(), NavigateError> {

@@ -48,7 +48,7 @@ fn an_error_of_a_module_names_its_path_beside_the_script() {
     let missing = team("require('./lib/none')", "").smbench("validate team/a.lua").end().refused(2);
     assert_eq!(
         missing,
-        "team/a.lua:1: module \"./lib/none\" not found: the script's directory has no lib/none.lua, lib/none.luau, lib/none/init.lua or lib/none/init.luau"
+        "team/a.lua:1: module \"./lib/none\" not found: the script's directory has none of lib/none.lua, lib/none.luau, lib/none/init.lua, lib/none/init.luau"
     );
 }
 

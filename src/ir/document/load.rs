@@ -101,7 +101,7 @@ struct Loading {
 }
 
 impl Loading {
-    /// `base` is the directory that relative paths of blobs are relative to, if they may be.
+    /// Relative paths of blobs start from `base`. If it is None, they are refused.
     fn new(header: Header, directories: Arc<BlobDirectories>, base: Option<PathBuf>) -> Loading {
         let clients = header.clients();
         let blobs = BlobChecks::new(Arc::clone(&directories), base);

@@ -118,7 +118,8 @@ impl Threshold {
 
     /// Checks that the phase and the workload of the threshold exist.
     ///
-    /// # Errors A message that contains the unknown name and suggests a known one.
+    /// # Errors
+    /// A message that contains the unknown name and suggests a known one.
     pub fn check_names<'a>(
         &self,
         phases: impl IntoIterator<Item = &'a str>,

@@ -479,3 +479,17 @@ fn an_event_comes_to_a_hook_soon_though_no_batch_is_full() {
     }
     assert!(seq < 256, "only the batch was full");
 }
+
+#[test]
+fn hooks_are_refused_if_a_module_changed_after_the_operations_were_loaded() {
+    let text = "require('./m') bench.on_end(function() end)";
+    let written = with_hooks(text).file("m.lua", "return {}");
+    let header = written.load().unwrap().header().clone();
+    let layout = Layout::new(Arc::new(header), Vec::new(), Duration::from_millis(10));
+    let layout = Arc::new(layout);
+    let start = || Hooks::start(&written.options, layout.clone(), |_| {});
+    assert!(start().unwrap().is_some());
+    std::fs::write(written.path("m.lua"), "return { other = true }").unwrap();
+    let refused = start().err().unwrap().to_string();
+    assert_eq!(refused, "s.lua: the script or a module changed while it was loaded");
+}

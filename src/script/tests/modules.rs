@@ -141,11 +141,11 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
     let cases: &[(&str, &str)] = &[
         (
             "require('./missing')",
-            "s.lua:1: module \"./missing\" not found: the script's directory has no missing.lua, missing.luau, missing/init.lua or missing/init.luau",
+            "s.lua:1: module \"./missing\" not found: the script's directory has none of missing.lua, missing.luau, missing/init.lua, missing/init.luau",
         ),
         (
             "require('./lib/plain.lua')",
-            "s.lua:1: module \"./lib/plain.lua\" not found: the script's directory has no lib/plain.lua.lua, lib/plain.lua.luau, lib/plain.lua/init.lua or lib/plain.lua/init.luau; leave .lua out of the path",
+            "s.lua:1: module \"./lib/plain.lua\" not found: the script's directory has none of lib/plain.lua.lua, lib/plain.lua.luau, lib/plain.lua/init.lua, lib/plain.lua/init.luau; leave .lua out of the path",
         ),
         (
             "require('@bench/offcie')",
@@ -191,11 +191,11 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('@self/lib/plain')",
-            "s.lua:1: module \"@self/lib/plain\" not found: the script's directory has no s/lib/plain.lua, s/lib/plain.luau, s/lib/plain/init.lua or s/lib/plain/init.luau; \"@self/\" is for an init.lua: write \"./lib/plain\" here",
+            "s.lua:1: module \"@self/lib/plain\" not found: the script's directory has none of s/lib/plain.lua, s/lib/plain.luau, s/lib/plain/init.lua, s/lib/plain/init.luau; \"@self/\" is for an init.lua: write \"./lib/plain\" here",
         ),
         (
             "require('./lib/stands')",
-            "lib/stands/init.lua:1: module \"./own\" not found: the script's directory has no lib/own.lua, lib/own.luau, lib/own/init.lua or lib/own/init.luau; an init.lua stands for its directory: write \"@self/own\" for a module inside it",
+            "lib/stands/init.lua:1: module \"./own\" not found: the script's directory has none of lib/own.lua, lib/own.luau, lib/own/init.lua, lib/own/init.luau; an init.lua stands for its directory: write \"@self/own\" for a module inside it",
         ),
         (
             "coroutine.wrap(require)('./lib/plain')",
@@ -236,7 +236,7 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "local ok, why = pcall(require, './missing') assert(not ok and why:find('missing.lua', 1, true)) require('./lib/asks')",
-            "lib/asks.lua:1: module \"./absent\" not found: the script's directory has no lib/absent.lua, lib/absent.luau, lib/absent/init.lua or lib/absent/init.luau",
+            "lib/asks.lua:1: module \"./absent\" not found: the script's directory has none of lib/absent.lua, lib/absent.luau, lib/absent/init.lua, lib/absent/init.luau",
         ),
     ];
     let long_case = format!("require('{long}')");
