@@ -25,7 +25,7 @@ use smbench::probe::{
 };
 use smbench::protocol::SharePath;
 use smbench_test_support::Samba;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::panics::{Panic, PanicWatch};
 use crate::table::{Server, judge};
@@ -77,6 +77,10 @@ const LIMITS: SuiteLimits = SuiteLimits {
 
 const AT_A_TIME: NonZeroU16 = NonZeroU16::new(8).unwrap();
 
+/// The right to run whole suites. The tests take turns, because each of their cases has a bound of
+/// time, and several suites side by side make a host of two processors too slow for it.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 async fn run(
     server: &Arc<dyn SMBBackend>,
     cases: &[&Case],
@@ -91,6 +95,7 @@ async fn run(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_backend_conforms() {
+    let _turn = TURN.lock().await;
     let cases = probe::all();
     let samba = Samba::start(smbench_test_support::Settings::default());
     let backends = backends(samba.as_ref());
@@ -170,6 +175,7 @@ async fn a_server_that_agrees_to_everything_passes_no_case() {
 /// `every_backend_conforms` checks it, because each of Samba's deviations is listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_case_at_a_time_or_eight_find_the_same() {
+    let _turn = TURN.lock().await;
     let cases = probe::all();
     let asked = backends(None).into_iter().map(async |(name, server)| {
         let alone = run(&server, &cases, NonZeroU16::MIN, &|_, _| {}).await;

@@ -25,7 +25,7 @@ use smbench::protocol::{BreakPolicy, CreateParameters, Granted, NtStatus, ShareP
 use smbench_test_support::Samba;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{AT_A_TIME, backends, run};
+use crate::{AT_A_TIME, TURN, backends, run};
 
 /// A backend that puts a `ConnectionState` in front of each connection of another backend.
 struct Through {
@@ -219,6 +219,7 @@ impl SMBFileHandle for Handle {
 /// waits, and cases that read bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_behaves_the_same_through_a_connection_state() {
+    let _turn = TURN.lock().await;
     let waits = |need: &Feature| matches!(need, Feature::Caching | Feature::BlockingLocks);
     let cases: Vec<&Case> =
         probe::all().into_iter().filter(|case| !case.needs.iter().any(waits)).collect();
