@@ -1,12 +1,13 @@
 //! A programmable, trustworthy workload engine for SMB file servers.
 //!
-//! A Lua script (or a document) becomes a stream of typed operations ([`ir`]). The [`scheduler`]
-//! issues each operation when it is due, in order within a client, through a [`backend`], and
-//! [`observability`] counts every completion. [`probe`] finds out, case by case, what a server
-//! does.
+//! A Lua script (or a document) becomes a stream of typed operations ([`ir`]), which stages may
+//! change ([`transform`]). The [`scheduler`] issues each operation when it is due, in order within
+//! a client, through a [`backend`], and [`observability`] counts every completion. [`probe`] finds
+//! out, case by case, what a server does.
 //!
 //! A module imports only from the layers below it:
-//! `cli` > `run` > `script`, `probe`, `scheduler` > `backend`, `observability` > `ir` > `protocol`.
+//! `cli` > `run` > `script`, `probe`, `scheduler` > `backend`, `observability`, `transform` > `ir` >
+//! `protocol`.
 //! Modules of one layer do not import one another.
 #![forbid(unsafe_code)]
 // All output goes through `cli::print` or `observability::standard_error`.
@@ -35,3 +36,5 @@ pub mod run;
 pub mod scheduler;
 #[cfg(unix)]
 pub mod script;
+#[cfg(unix)]
+pub mod transform;

@@ -15,6 +15,7 @@ pub mod panic_message;
 pub mod payload;
 pub mod phases;
 pub mod preview;
+pub mod random;
 mod sorted_runs;
 pub mod source;
 mod spool;

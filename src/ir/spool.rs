@@ -20,7 +20,6 @@ const PREFIX: usize = 4;
 
 /// A writer that takes operations in any order of clients.
 pub(super) struct SpoolWriter {
-    clients: u32,
     /// The bytes of the operations. The length of each operation stands before it.
     arena: Vec<u8>,
     records: Vec<Record>,
@@ -37,13 +36,12 @@ struct Record {
     end: u32,
 }
 
-/// A reader that gives operations back, client by client.
+/// The operations of a document, client by client. Any number of readers read them, each with
+/// cursors of its own.
 pub(super) struct Spool {
     store: Store,
     /// The start of each (client, section), followed by the end of the last.
     starts: Vec<u64>,
-    cursors: Vec<Cursor>,
-    buffer: Vec<u8>,
 }
 
 enum Store {
@@ -51,10 +49,18 @@ enum Store {
     File(File),
 }
 
+/// The place of a reader in the operations of one client.
 #[derive(Clone, Copy)]
-struct Cursor {
+pub(super) struct Cursor {
+    client: u32,
     section: Section,
     at: u64,
+}
+
+impl Cursor {
+    pub fn client(&self) -> u32 {
+        self.client
+    }
 }
 
 fn chain(client: u32, section: Section) -> usize {
@@ -65,7 +71,6 @@ impl SpoolWriter {
     /// Creates a writer that keeps about `limit` bytes in memory.
     pub fn new(clients: u32, limit: usize) -> SpoolWriter {
         SpoolWriter {
-            clients,
             arena: Vec::new(),
             records: Vec::new(),
             limit,
@@ -145,10 +150,7 @@ impl SpoolWriter {
             Some(runs) => Store::File(merged(runs)?),
             None => Store::Memory(sorted),
         };
-        let cursors = vec![Cursor { section: Section::Setup, at: 0 }; self.clients as usize];
-        let mut spool = Spool { store, starts, cursors, buffer: Vec::new() };
-        spool.rewind();
-        Ok(spool)
+        Ok(Spool { store, starts })
     }
 }
 
@@ -173,28 +175,38 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Spool {
+    /// Returns a cursor at the first operation of a client.
+    pub fn cursor(&self, client: u32) -> Cursor {
+        let at = self.starts.get(chain(client, Section::Setup)).copied().unwrap_or(0);
+        Cursor { client, section: Section::Setup, at }
+    }
+
     /// Appends up to `max` (at least one) further operations. A request for a later section
-    /// discards the rest of the current section. A section that was left has ended.
+    /// discards the rest of the current section. A section that was left has ended. `buffer` is
+    /// scratch space, which readers on one thread share.
     pub fn read(
-        &mut self,
-        client: u32,
+        &self,
+        cursor: &mut Cursor,
         section: Section,
         max: usize,
+        buffer: &mut Vec<u8>,
         into: &mut Vec<Operation>,
     ) -> io::Result<Progress> {
-        let Some(cursor) = self.cursors.get_mut(client as usize) else { return Ok(Progress::End) };
-        let chain = chain(client, section);
-        let end = self.starts[chain + 1];
+        let chain = chain(cursor.client, section);
+        let (Some(&start), Some(&end)) = (self.starts.get(chain), self.starts.get(chain + 1))
+        else {
+            return Ok(Progress::End);
+        };
         if section < cursor.section {
             return Ok(Progress::End);
         }
         if section > cursor.section {
-            *cursor = Cursor { section, at: self.starts[chain] };
+            *cursor = Cursor { section, at: start, ..*cursor };
         }
         let most = into.len() + max.max(1);
         while into.len() < most && cursor.at < end {
             let wanted = (most - into.len()).saturating_mul(128).min(64 << 10);
-            let bytes = self.store.bytes(cursor.at, end, wanted, &mut self.buffer)?;
+            let bytes = self.store.bytes(cursor.at, end, wanted, buffer)?;
             let mut used = 0;
             while into.len() < most
                 && let Some(record) = record(&bytes[used..])
@@ -205,14 +217,6 @@ impl Spool {
             cursor.at += used as u64;
         }
         Ok(if cursor.at < end { Progress::More } else { Progress::End })
-    }
-
-    /// Starts every client over.
-    pub fn rewind(&mut self) {
-        for (client, cursor) in self.cursors.iter_mut().enumerate() {
-            let at = self.starts[chain(client as u32, Section::Setup)];
-            *cursor = Cursor { section: Section::Setup, at };
-        }
     }
 }
 
@@ -282,42 +286,54 @@ mod tests {
         writer.finish().unwrap()
     }
 
+    /// Reads a whole section of a client in batches.
+    fn section(
+        spool: &Spool,
+        cursor: &mut Cursor,
+        section: Section,
+        batch: usize,
+    ) -> Vec<Operation> {
+        let (mut all, mut buffer) = (Vec::new(), Vec::new());
+        while spool.read(cursor, section, batch, &mut buffer, &mut all).unwrap() == Progress::More {
+        }
+        all
+    }
+
     #[test]
     fn every_client_gets_its_sections_in_order_from_memory_and_from_a_file() {
         let mut wanted = operations();
         wanted.sort_by_key(|operation| operation.client_idx);
         for (limit, in_file) in [(usize::MAX, false), (20_000, true), (1, true)] {
-            let mut spool = spooled(limit);
+            let spool = spooled(limit);
             assert_eq!(matches!(spool.store, Store::File(_)), in_file);
             for batch in [1, 7, 1_000] {
-                let mut all = Vec::new();
-                for client in 0..50 {
-                    for section in SECTIONS {
-                        while spool.read(client, section, batch, &mut all).unwrap()
-                            == Progress::More
-                        {}
-                    }
-                }
-                assert!(all == wanted, "limit {limit}, batch {batch}");
-                spool.rewind();
+                let read = (0..50).flat_map(|client| {
+                    let mut cursor = spool.cursor(client);
+                    let spool = &spool;
+                    SECTIONS.map(move |of| section(spool, &mut cursor, of, batch)).concat()
+                });
+                assert!(read.eq(wanted.iter().cloned()), "limit {limit}, batch {batch}");
             }
         }
     }
 
     #[test]
-    fn clients_may_be_read_in_turns() {
-        let mut spool = spooled(20_000);
-        let mut turns = vec![Vec::new(); 50];
+    fn clients_may_be_read_in_turns_and_by_several_readers() {
+        let spool = spooled(20_000);
+        let mut turns = vec![Vec::new(); 100];
+        let mut cursors: Vec<Cursor> = (0..100).map(|reader| spool.cursor(reader % 50)).collect();
+        let mut buffer = Vec::new();
         for _ in 0..40 {
-            for (client, all) in turns.iter_mut().enumerate() {
-                spool.read(client as u32, Section::Iteration, 1, all).unwrap();
+            for (cursor, all) in cursors.iter_mut().zip(&mut turns) {
+                spool.read(cursor, Section::Iteration, 1, &mut buffer, all).unwrap();
             }
         }
         let wanted: Vec<Operation> =
             operations().into_iter().filter(|op| op.section == Section::Iteration).collect();
-        for (client, all) in turns.iter().enumerate() {
-            let own = wanted.iter().filter(|op| op.client_idx as usize == client);
-            assert!(all.iter().eq(own), "client {client}");
+        for (reader, all) in turns.iter().enumerate() {
+            let own = wanted.iter().filter(|op| op.client_idx as usize == reader % 50);
+            assert!(all.iter().eq(own), "reader {reader}");
         }
+        assert!(section(&spool, &mut spool.cursor(50), Section::Setup, 1).is_empty());
     }
 }

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use super::random::RandomNumbers;
 use super::values::LARGEST_EXACT;
+use crate::ir::random::RandomNumbers;
 use crate::ir::workloads::MAX_CLIENTS;
 
 /// Maximum number of arrivals of a workload that may wait for their clients: 128 MiB of them, over

@@ -6,9 +6,9 @@ use mlua::{Result as LuaResult, Value};
 use super::client::{NextArrival, ScheduledArrival, ScriptClient};
 use super::host::ScriptHost;
 use super::open_loop::OpenLoop;
-use super::random::RandomNumbers;
 use super::values::{duration_ns, fault};
 use crate::ir::Late;
+use crate::ir::random::RandomNumbers;
 
 impl OpenLoop {
     fn next_of(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::handles::Handles;
 use super::operation_memory::OperationMemory;
-use super::random::RandomNumbers;
 use super::values::LARGEST_EXACT;
+use crate::ir::random::RandomNumbers;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::{Due, Expect, Late, NominalClock, Operation, OperationKind, Section};
 

@@ -19,10 +19,10 @@ use super::open_loop::OpenLoop;
 use super::operation_memory::{OperationMemory, shown_limit};
 use super::options::ScriptLimits;
 use super::project::Project;
-use super::random::RandomNumbers;
 use super::result_hints::hint;
 use crate::ir::ClientPartition;
 use crate::ir::panic_message::panic_message;
+use crate::ir::random::RandomNumbers;
 
 /// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
 /// keep the VM alive, because the binding's references are weak.

@@ -26,7 +26,6 @@ mod options;
 mod pace;
 mod printing;
 mod project;
-mod random;
 mod require;
 mod result_hints;
 mod sandbox;

@@ -22,13 +22,13 @@ use super::open_loop::OpenLoop;
 use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
 use super::project::Project;
-use super::random::RandomNumbers;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
 use super::values::unknown;
 use super::vm::Vm;
 use crate::ir::directory::directory_of;
 use crate::ir::phases;
+use crate::ir::random::RandomNumbers;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{

@@ -1,6 +1,6 @@
 //! A random choice of one of several values by weight.
 
-use super::random::RandomNumbers;
+use crate::ir::random::RandomNumbers;
 
 /// The cumulative sums of the weights.
 #[derive(Clone, Debug, Default)]

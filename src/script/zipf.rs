@@ -1,6 +1,6 @@
 //! Zipf's distribution over the whole numbers from 1 to n.
 
-use super::random::RandomNumbers;
+use crate::ir::random::RandomNumbers;
 
 /// The largest n. Up to here, n + 1/2 is still exact.
 pub(super) const MAX_ZIPF_N: u64 = 1 << 52;

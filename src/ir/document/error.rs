@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::warnings::{Warning, counted, shortened};
 use crate::ir::blobs::BlobError;
+use crate::ir::directory::OpenError;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::protocol::create::CreateError;
 use crate::protocol::path::PathError;
@@ -24,6 +25,15 @@ impl DocumentError {
     /// Creates an error of the document as a whole.
     pub(super) fn new(file: &Path, problem: Problem) -> DocumentError {
         DocumentError { file: file.into(), position: None, op_id: None, problem: Box::new(problem) }
+    }
+}
+
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Problem {
+        match error {
+            OpenError::Unreadable(error) => Problem::Unreadable(error),
+            OpenError::NotAFile | OpenError::Outside => Problem::NotAFile,
+        }
     }
 }
 
@@ -84,6 +94,8 @@ pub enum Problem {
     Unreadable(io::Error),
     #[error("is not a regular file; write the document to a file first")]
     NotAFile,
+    #[error("changed while it was read; run again when no program writes it")]
+    Changed,
     #[error("is empty; a document starts with {{\"version\": 1 or 2")]
     Empty,
     #[error(

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::error::{DocumentError, Problem};
-use crate::ir::directory::{OpenError, regular_file};
+use crate::ir::directory::regular_file;
 
 /// A version of the document format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +14,10 @@ pub enum Format {
     V2,
 }
 
-/// Opens a document and finds its format by its first bytes, else by its name.
-pub(super) fn open(path: &Path) -> Result<(File, Format), DocumentError> {
+/// Finds the format of an open document by its first bytes, else by its name. `size` is the file's
+/// size in bytes.
+pub(super) fn format_of(file: &mut File, size: u64, path: &Path) -> Result<Format, DocumentError> {
     let fail = |problem| DocumentError::new(path, problem);
-    let (mut file, size) = regular_file(path).map_err(|error| match error {
-        OpenError::Unreadable(error) => fail(Problem::Unreadable(error)),
-        OpenError::NotAFile | OpenError::Outside => fail(Problem::NotAFile),
-    })?;
     if size == 0 {
         return Err(fail(Problem::Empty));
     }
@@ -32,7 +29,15 @@ pub(super) fn open(path: &Path) -> Result<(File, Format), DocumentError> {
     };
     let start = begin().map_err(|error| fail(Problem::Unreadable(error)))?;
     let lines = path.extension().is_some_and(|extension| extension == "jsonl");
-    Ok((file, stated_version(&start).unwrap_or(if lines { Format::V2 } else { Format::V1 })))
+    Ok(stated_version(&start).unwrap_or(if lines { Format::V2 } else { Format::V1 }))
+}
+
+/// Opens a document and finds its format.
+pub(super) fn open(path: &Path) -> Result<(File, Format), DocumentError> {
+    let opened = regular_file(path);
+    let (mut file, size) = opened.map_err(|error| DocumentError::new(path, error.into()))?;
+    let format = format_of(&mut file, size, path)?;
+    Ok((file, format))
 }
 
 /// Returns the format, if `version` is the first key.

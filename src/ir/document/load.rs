@@ -1,12 +1,14 @@
 //! The loading of a document, which is read once, checked completely and spooled per client.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::checked::{CheckedDocument, DocumentCursor, ReadBuffers};
 use super::duplicate_ids::{DuplicateId, DuplicateSearch, hash_id};
 use super::error::{DocumentError, Position, Problem};
-use super::format::{Format, open};
+use super::format::{Format, format_of};
 use super::header::Header;
 use super::line::DocumentLine;
 use super::sink::LineSink;
@@ -14,13 +16,13 @@ use super::v2_writer::V2Writer;
 use super::validate::Validator;
 use super::warnings::{Warning, Warnings, shortened};
 use super::{v1_reader, v2_reader};
-use crate::ir::blobs::{BLOB_BUDGET, BlobCache, BlobChecks, BlobDirectories};
-use crate::ir::directory::directory_of;
+use crate::ir::blobs::{BlobChecks, BlobDirectories};
+use crate::ir::directory::{directory_of, regular_file};
 use crate::ir::feature::{Feature, Need};
 use crate::ir::operation::{Operation, OperationType, Section};
 use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::{OperationSource, Progress, SourceError, StreamHeader};
-use crate::ir::spool::{MEMORY, Spool, SpoolWriter};
+use crate::ir::spool::{MEMORY, SpoolWriter};
 
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
@@ -31,15 +33,13 @@ pub struct LoadOptions {
     pub blob_directories: Vec<PathBuf>,
 }
 
-/// A document that has been checked and can be run.
+/// A document as a source of operations.
 pub struct Document {
+    checked: Arc<CheckedDocument>,
     header: StreamHeader,
-    warnings: Vec<Warning>,
-    operations: u64,
-    spool: Spool,
-    blobs: BlobCache,
-    /// It is of version 1, whose metadata nothing but a conversion keeps.
-    has_metadata: bool,
+    /// The place in each client's operations.
+    cursors: Vec<DocumentCursor>,
+    buffers: ReadBuffers,
 }
 
 /// Loads a document of either version.
@@ -48,7 +48,26 @@ pub struct Document {
 /// [`DocumentError`] for the first thing that is wrong.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentError> {
     let at_file = |problem| DocumentError::new(path, problem);
-    let (mut file, format) = open(path)?;
+    let opened = regular_file(path).map_err(|error| at_file(Problem::from(error)))?;
+    load_opened(opened, path, options).map(Document::new)
+}
+
+/// Loads a document whose file is open, together with its size in bytes. Errors name it by `path`,
+/// and its blobs are in that directory.
+///
+/// # Errors
+/// [`DocumentError`] for the first thing that is wrong, also if the file changes meanwhile.
+pub fn load_opened(
+    (mut file, size): (File, u64),
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<CheckedDocument, DocumentError> {
+    let at_file = |problem| DocumentError::new(path, problem);
+    let unreadable = |error| at_file(Problem::Unreadable(error));
+    let same = file.try_clone().map_err(unreadable)?;
+    let modified = |file: &File| file.metadata().and_then(|metadata| metadata.modified());
+    let modified_before = modified(&same).map_err(unreadable)?;
+    let format = format_of(&mut file, size, path)?;
     let directory = directory_of(path);
     let directories = BlobDirectories::open(directory, &options.blob_directories)
         .map_err(|(directory, error)| at_file(Problem::BlobDirectory { directory, error }))?;
@@ -62,7 +81,12 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Document, DocumentErro
             (loading, None)
         }
     };
-    loading.finish(path, options.strict, stated_hash)
+    let document = loading.finish(path, options.strict, stated_hash)?;
+    let changed = modified(&same).map_err(unreadable)? != modified_before;
+    if changed || same.metadata().map_err(unreadable)?.len() != size {
+        return Err(at_file(Problem::Changed));
+    }
+    Ok(document)
 }
 
 fn check_counts(head: &v1_reader::Head, validator: &mut Validator) {
@@ -87,7 +111,7 @@ fn check_counts(head: &v1_reader::Head, validator: &mut Validator) {
 /// A sink that checks lines and spools their operations.
 struct Loading {
     header: StreamHeader,
-    blobs: BlobCache,
+    directories: Arc<BlobDirectories>,
     validator: Validator,
     spool: SpoolWriter,
     ids: DuplicateSearch,
@@ -97,6 +121,7 @@ struct Loading {
     /// The lines of the operations, for their hash.
     lines: V2Writer<io::Sink>,
     has_metadata: bool,
+    last_at_ns: u64,
     position: Option<Position>,
 }
 
@@ -107,7 +132,7 @@ impl Loading {
         let blobs = BlobChecks::new(Arc::clone(&directories), base);
         Loading {
             validator: Validator::new(clients, header.run_client, blobs),
-            blobs: BlobCache::new(directories, BLOB_BUDGET),
+            directories,
             spool: SpoolWriter::new(clients, MEMORY),
             ids: DuplicateSearch::new(MAX_IDS_IN_MEMORY),
             ids_like_implied: false,
@@ -115,6 +140,7 @@ impl Loading {
             lines: V2Writer::after_header(io::sink()),
             has_metadata: header.metadata.is_some(),
             header: header.into_stream(),
+            last_at_ns: 0,
             position: None,
         }
     }
@@ -141,6 +167,9 @@ impl LineSink for Loading {
                 self.header.needs.push(Need::new(feature, &operation));
             }
         }
+        if operation.section == Section::Iteration {
+            self.last_at_ns = self.last_at_ns.max(operation.due.at_ns().unwrap_or(0));
+        }
         self.spool.push(&operation).map_err(Problem::Spool)?;
         self.position = Some(position);
         self.lines.push(line).map_err(Problem::Spool)
@@ -153,7 +182,7 @@ impl Loading {
         path: &Path,
         strict: bool,
         stated_hash: Option<String>,
-    ) -> Result<Document, DocumentError> {
+    ) -> Result<CheckedDocument, DocumentError> {
         let at_file = |problem| DocumentError::new(path, problem);
         let spool = |error| at_file(Problem::Spool(error));
         let written = self.lines.finish().map_err(spool)?;
@@ -162,13 +191,15 @@ impl Loading {
             self.validator.warnings.add(Warning::Edited);
         }
         find_idle_clients(&mut self.header, &self.spool, &mut self.validator.warnings);
-        let mut document = Document {
+        let document = CheckedDocument {
             header: self.header,
             warnings: self.validator.finish().all,
             operations: written.operations,
             spool: self.spool.finish().map_err(spool)?,
-            blobs: self.blobs,
+            directories: self.directories,
             has_metadata: self.has_metadata,
+            ids_like_implied: self.ids_like_implied,
+            last_at_ns: self.last_at_ns,
         };
         if self.ids_like_implied && self.implied_ids {
             let ids = &mut self.ids;
@@ -226,20 +257,62 @@ fn looks_implied(id: &str) -> bool {
     id.split_once('-').is_some_and(|(client, seq)| digits(client) && digits(seq))
 }
 
+impl CheckedDocument {
+    /// Passes every operation to `look`, client by client.
+    fn for_each(&self, mut look: impl FnMut(&Operation) -> io::Result<()>) -> io::Result<()> {
+        let (mut batch, mut buffer) = (Vec::new(), Vec::new());
+        for client in 0..self.header.clients() {
+            let mut cursor = self.spool.cursor(client);
+            for section in [Section::Setup, Section::Iteration, Section::Teardown] {
+                let mut progress = Progress::More;
+                while progress == Progress::More {
+                    progress =
+                        self.spool.read(&mut cursor, section, 256, &mut buffer, &mut batch)?;
+                    batch.drain(..).try_for_each(|operation| look(&operation))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn id_of(&self, duplicate: &DuplicateId) -> io::Result<Option<String>> {
+        let mut found = None;
+        self.for_each(|operation| {
+            if found.is_none() && hash_id(&operation.op_id()) == duplicate.hash {
+                found = Some(operation.op_id());
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
 impl Document {
+    fn new(checked: CheckedDocument) -> Document {
+        let header = checked.header.clone();
+        let cursors = (0..header.clients()).map(|client| checked.cursor(client)).collect();
+        let buffers = checked.buffers();
+        Document { checked: Arc::new(checked), header, cursors, buffers }
+    }
+
     pub fn operations(&self) -> u64 {
-        self.operations
+        self.checked.operations
     }
 
     /// Returns whether it has metadata of version 1, which only a conversion of the whole document
     /// keeps.
     pub fn has_metadata(&self) -> bool {
-        self.has_metadata
+        self.checked.has_metadata
     }
 
     /// Returns the oddities that do not keep the document from being run.
     pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
+        self.checked.warnings()
+    }
+
+    /// Returns the operations of the document, for other readers.
+    pub fn checked(&self) -> &Arc<CheckedDocument> {
+        &self.checked
     }
 
     /// Scales the document's phases, if it has any: see [`phases::scaled`].
@@ -255,33 +328,9 @@ impl Document {
 
     /// Starts every client over, for another reading of the whole stream.
     pub fn rewind(&mut self) {
-        self.spool.rewind();
-    }
-
-    /// Passes every operation to `look`, client by client.
-    fn for_each(&mut self, mut look: impl FnMut(&Operation) -> io::Result<()>) -> io::Result<()> {
-        let mut batch = Vec::new();
-        for client in 0..self.header.clients() {
-            for section in [Section::Setup, Section::Iteration, Section::Teardown] {
-                while self.spool.read(client, section, 256, &mut batch)? == Progress::More {
-                    batch.drain(..).try_for_each(|operation| look(&operation))?;
-                }
-                batch.drain(..).try_for_each(|operation| look(&operation))?;
-            }
+        for (client, cursor) in self.cursors.iter_mut().enumerate() {
+            *cursor = self.checked.cursor(client as u32);
         }
-        self.rewind();
-        Ok(())
-    }
-
-    fn id_of(&mut self, duplicate: &DuplicateId) -> io::Result<Option<String>> {
-        let mut found = None;
-        self.for_each(|operation| {
-            if found.is_none() && hash_id(&operation.op_id()) == duplicate.hash {
-                found = Some(operation.op_id());
-            }
-            Ok(())
-        })?;
-        Ok(found)
     }
 }
 
@@ -297,14 +346,7 @@ impl OperationSource for Document {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
-        let before = into.len();
-        let progress = self.spool.read(client, section, max, into);
-        for (blob, length) in into[before..].iter().filter_map(Operation::blob) {
-            self.blobs.fill(blob, length);
-        }
-        progress.map_err(|error| SourceError {
-            message: format!("the temporary file of the document's operations failed: {error}"),
-            client: Some(self.header.client_name(client)),
-        })
+        let Some(cursor) = self.cursors.get_mut(client as usize) else { return Ok(Progress::End) };
+        self.checked.read(cursor, section, max, &mut self.buffers, into)
     }
 }

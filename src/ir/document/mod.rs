@@ -4,6 +4,7 @@
 //! [`load`] reads a document once, checks it whole and makes it a source; [`convert()`] turns one
 //! version into the other and keeps keys that smbench does not know; each version has a writer.
 
+mod checked;
 mod convert;
 mod duplicate_ids;
 pub mod error;
@@ -22,8 +23,9 @@ pub(super) mod validate;
 pub mod warnings;
 pub(super) mod writer;
 
+pub use checked::{CheckedDocument, DocumentCursor, ReadBuffers};
 pub use convert::convert;
 pub use error::{DocumentError, WriteError};
 pub use format::Format;
-pub use load::{Document, LoadOptions, load};
+pub use load::{Document, LoadOptions, load, load_opened};
 pub use v2_writer::Written;

@@ -11,11 +11,11 @@ use mlua::{
 
 use super::super::host::ScriptHost;
 use super::super::members::RNG_METHODS;
-use super::super::random::RandomNumbers;
 use super::super::values::{self, LARGEST_EXACT, fail, fault, name, shown, table};
 use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set, top_level};
+use crate::ir::random::RandomNumbers;
 
 /// A source of random numbers in a script.
 pub(in crate::script) enum Rng {

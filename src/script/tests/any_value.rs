@@ -2,10 +2,10 @@
 //! bounds or refused with a readable message.
 
 use super::*;
+use crate::ir::random::RandomNumbers;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::ir::{Due, HandleOperation, OperationKind};
 use crate::script::members::{CLIENT_METHODS, RNG_METHODS};
-use crate::script::random::RandomNumbers;
 use crate::script::values::LARGEST_EXACT;
 
 /// Parts of valid quantities, and parts that are invalid.

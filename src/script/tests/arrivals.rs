@@ -1,7 +1,7 @@
 //! Tests of the sequence of arrivals alone.
 
+use crate::ir::random::RandomNumbers;
 use crate::script::arrivals::{Arrivals, OwnClients, Ramp, Rates, Spacing, Stretch};
-use crate::script::random::RandomNumbers;
 
 const SECOND: u64 = 1_000_000_000;
 

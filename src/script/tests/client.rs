@@ -3,7 +3,7 @@
 use super::super::ScriptLimits;
 use super::super::client::{Bounds, Identity, ScheduledArrival, ScriptClient};
 use super::super::operation_memory::OperationMemory;
-use super::super::random::RandomNumbers;
+use crate::ir::random::RandomNumbers;
 use crate::ir::{Due, Expect, FileControl, HandleRef, Late, Operation, Section};
 
 fn identity() -> Identity {

@@ -1,13 +1,13 @@
-//! Random numbers of a client, or of a workload's arrivals: the same on every host, whatever the
-//! order in which clients are asked.
+//! Random numbers of a client, of a workload's arrivals, or of a stage of a transform: the same on
+//! every host, whatever the order in which clients are asked.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::ir::Section;
+use super::operation::Section;
 
 #[derive(Clone)]
-pub(super) struct RandomNumbers(Xoshiro256PlusPlus);
+pub struct RandomNumbers(Xoshiro256PlusPlus);
 
 impl RandomNumbers {
     pub fn new(seed: u64, workload: &str, client: u32, section: Section) -> RandomNumbers {
@@ -29,6 +29,16 @@ impl RandomNumbers {
     /// Returns the random numbers of `bench.rng(name)`.
     pub fn named(seed: u64, name: &str) -> RandomNumbers {
         RandomNumbers::seeded(&[b"smbench named 1", &seed.to_le_bytes(), name.as_bytes()])
+    }
+
+    /// Returns the random numbers of one client in the stage with this number of a transform.
+    pub fn of_stage(seed: u64, stage: u32, client: u32) -> RandomNumbers {
+        RandomNumbers::seeded(&[
+            b"smbench stage 1",
+            &seed.to_le_bytes(),
+            &stage.to_le_bytes(),
+            &client.to_le_bytes(),
+        ])
     }
 
     fn seeded(parts: &[&[u8]]) -> RandomNumbers {

@@ -1,0 +1,100 @@
+//! The run-wide client of several streams: it does what each stream's own does, one after the
+//! other.
+
+use super::stream::ClientReader;
+use crate::ir::{
+    HandleRef, OpenOperation, Operation, OperationKind, Progress, Section, SourceError,
+};
+
+/// A function that returns the reader with a number, and the operations before its setup.
+pub(super) type Link = dyn Fn(u32) -> (Box<dyn ClientReader>, Vec<Operation>);
+
+/// A reader that reads one section of each of its links before the next section of any.
+pub(super) struct ChainReader {
+    links: u32,
+    link: Box<Link>,
+    section: Option<Section>,
+    /// The number of the link that is read, and its reader if it was begun.
+    at: u32,
+    reader: Option<Box<dyn ClientReader>>,
+    /// The operations before the setup of the link, the next one last.
+    before: Vec<Operation>,
+}
+
+impl ChainReader {
+    pub fn new(
+        links: u32,
+        link: impl Fn(u32) -> (Box<dyn ClientReader>, Vec<Operation>) + 'static,
+    ) -> ChainReader {
+        let (link, before) = (Box::new(link), Vec::new());
+        ChainReader { links, link, section: None, at: 0, reader: None, before }
+    }
+}
+
+impl ClientReader for ChainReader {
+    fn read(
+        &mut self,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        if Some(section) < self.section {
+            return Ok(Progress::End);
+        }
+        if Some(section) > self.section {
+            (self.section, self.at, self.reader) = (Some(section), 0, None);
+            self.before.clear();
+        }
+        let most = into.len() + max.max(1);
+        while into.len() < most && self.at < self.links {
+            let (at, links) = (self.at, self.links);
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => {
+                    let (reader, before) = (self.link)(at);
+                    if section == Section::Setup {
+                        self.before = before;
+                        self.before.reverse();
+                    }
+                    self.reader.insert(reader)
+                }
+            };
+            if let Some(operation) = self.before.pop() {
+                into.push(operation);
+                continue;
+            }
+            let first = into.len();
+            let progress = reader.read(section, most - into.len(), into)?;
+            for operation in &mut into[first..] {
+                number_handle(operation, at, links)?;
+            }
+            if progress == Progress::End {
+                (self.at, self.reader) = (at + 1, None);
+            }
+        }
+        Ok(if self.at < self.links { Progress::More } else { Progress::End })
+    }
+}
+
+/// Gives the operation's handle a number that no handle of another of `inputs` inputs has.
+///
+/// # Errors
+/// [`SourceError`] if there are more handles than numbers.
+pub(super) fn number_handle(
+    operation: &mut Operation,
+    input: u32,
+    inputs: u32,
+) -> Result<(), SourceError> {
+    let (OperationKind::Open(OpenOperation { handle_ref, .. })
+    | OperationKind::OnHandle(handle_ref, _)) = &mut operation.kind
+    else {
+        return Ok(());
+    };
+    let number = handle_ref.0.checked_mul(inputs).and_then(|number| number.checked_add(input));
+    let number = number.ok_or_else(|| SourceError {
+        message: format!("a client opens more handles than can be numbered ({})", u32::MAX),
+        client: None,
+    })?;
+    *handle_ref = HandleRef(number);
+    Ok(())
+}

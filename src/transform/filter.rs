@@ -1,0 +1,147 @@
+//! The stage `filter`: a part of a stream.
+
+use std::rc::Rc;
+
+use super::globs::Globs;
+use super::open_handles::{HandleUse, OpenHandles, handle_use};
+use super::per_client::{ClientTransform, per_client};
+use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
+use super::think_time::ThinkTime;
+use crate::ir::{Operation, OperationType, Section};
+
+/// Keeps the operations that meet every condition given.
+///
+/// An operation on a handle has the path of the handle's open. If the open is dropped, so is all
+/// that is done on its handle; if it is kept, so is its close. The time of an operation that
+/// remains does not change.
+#[derive(Clone, Debug, Default)]
+pub struct FilterStage {
+    pub operations: Option<Vec<OperationType>>,
+    /// A rename has the path of its source.
+    pub path: Option<Globs>,
+    pub clients: Option<Globs>,
+    /// The nominal time from which operations are kept, in nanoseconds from time zero. It holds
+    /// for iterations alone, and so does `to_ns`.
+    pub from_ns: Option<u64>,
+    /// The nominal time from which operations are dropped.
+    pub to_ns: Option<u64>,
+}
+
+impl StreamStage for FilterStage {
+    fn apply(
+        &self,
+        input: Rc<dyn OperationStream>,
+        place: StagePlace,
+    ) -> Result<Rc<dyn OperationStream>, TransformError> {
+        let mut facts = input.facts().clone();
+        if let Some(clients) = &self.clients {
+            let header = &facts.header;
+            let workload_clients = header.workload_clients();
+            let matches = |client: &u32| {
+                *client >= workload_clients || clients.matches(&header.client_name(*client))
+            };
+            let kept: Vec<u32> = header.active_clients().filter(matches).collect();
+            if kept.iter().all(|client| *client >= workload_clients) {
+                let first = header.client_name(0);
+                return Err(place
+                    .refuse(format!("no client matches {clients}; the first is named {first:?}")));
+            }
+            facts.header.active = Some(kept.into());
+        }
+        if let Some(to_ns) = self.to_ns {
+            facts.length_ns = facts.length_ns.min(to_ns);
+        }
+        let filter = Rc::new(self.clone());
+        let header = facts.header.clone();
+        Ok(per_client(input, facts, place, move |client| {
+            let by_name = filter.clients.as_ref().filter(|_| client < header.workload_clients());
+            let kept = by_name.is_none_or(|clients| clients.matches(&header.client_name(client)));
+            Box::new(ClientFilter {
+                filter: Rc::clone(&filter),
+                kept,
+                section: Section::Setup,
+                handles: OpenHandles::default(),
+                time: ThinkTime::default(),
+                past_end: false,
+            })
+        }))
+    }
+}
+
+struct ClientFilter {
+    filter: Rc<FilterStage>,
+    /// Whether the client is kept at all.
+    kept: bool,
+    section: Section,
+    /// The open handles whose open was kept.
+    handles: OpenHandles<()>,
+    time: ThinkTime,
+    /// Whether the nominal time is past the last that is kept.
+    past_end: bool,
+}
+
+impl ClientFilter {
+    fn meets(&self, operation: &Operation, nominal_ns: u64) -> bool {
+        let filter = &self.filter;
+        let in_time = self.section != Section::Iteration
+            || (filter.from_ns.is_none_or(|from_ns| from_ns <= nominal_ns)
+                && filter.to_ns.is_none_or(|to_ns| nominal_ns < to_ns));
+        let of_type = filter.operations.as_ref();
+        in_time && of_type.is_none_or(|types| types.contains(&operation.operation_type()))
+    }
+
+    fn keeps(&mut self, operation: &Operation, nominal_ns: u64) -> bool {
+        let path = |operation: &Operation| match (&self.filter.path, operation.kind.path()) {
+            (Some(globs), Some(path)) => globs.matches(path.as_str()),
+            _ => true,
+        };
+        match handle_use(operation) {
+            HandleUse::Open(handle) => {
+                let kept = self.meets(operation, nominal_ns) && path(operation);
+                if kept {
+                    self.handles.open(handle, ());
+                }
+                kept
+            }
+            HandleUse::On(handle) => {
+                self.handles.get(handle).is_some() && self.meets(operation, nominal_ns)
+            }
+            HandleUse::Close(handle) => self.handles.close(handle).is_some(),
+            HandleUse::None => self.meets(operation, nominal_ns) && path(operation),
+        }
+    }
+}
+
+impl ClientTransform for ClientFilter {
+    fn enter(&mut self, section: Section) {
+        self.section = section;
+        self.time = ThinkTime::default();
+        self.past_end = false;
+    }
+
+    fn pass(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        into: &mut Vec<Operation>,
+    ) -> Result<(), String> {
+        if !self.kept {
+            operations.clear();
+        }
+        for mut operation in operations.drain(..) {
+            let nominal_ns = self.time.see(&operation);
+            self.past_end = self.section == Section::Iteration
+                && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
+            if self.keeps(&operation, nominal_ns) {
+                self.time.keep(&mut operation);
+                into.push(operation);
+            } else {
+                self.time.drop(&operation);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_ended(&self) -> bool {
+        !self.kept || (self.past_end && self.handles.is_empty())
+    }
+}

@@ -1,0 +1,53 @@
+//! Transforms: stages that turn one stream of operations into another.
+//!
+//! A [`OperationStream`] can be read any number of times, client by client. A [`StreamStage`] makes a stream of
+//! another; nothing is read before somebody asks. [`TransformedSource`] is the end of a chain of
+//! stages: it numbers the operations anew and is what a run or a compilation pulls from.
+//!
+//! What holds of every stream, whatever the stages before it do:
+//!
+//! - An operation on a handle comes after the open of the handle and not after its close.
+//! - The times that one client's operations name do not go backwards within a section.
+//! - The same document, stages and seed give the same operations, whatever the size of batches.
+//!
+//! Inside a chain an operation keeps the `seq` that it has in its document, so that errors name
+//! the operation that the user can look up there.
+
+mod chain;
+mod document_stream;
+mod filter;
+mod globs;
+mod merge;
+mod mix;
+mod open_handles;
+mod path_template;
+mod per_client;
+mod repeat_stream;
+mod rewrite_paths;
+mod sample;
+mod scale_clients;
+mod shift;
+mod source;
+mod stream;
+mod think_time;
+mod time_warp;
+
+pub use document_stream::DocumentStream;
+pub use filter::FilterStage;
+pub use globs::Globs;
+pub use merge::{MergeInput, merge};
+pub use mix::{MAX_WEIGHT, MixRule, MixStage};
+pub use open_handles::OpenHandles;
+pub use path_template::PathTemplate;
+pub use per_client::{ClientTransform, per_client};
+pub use repeat_stream::RepeatStreamStage;
+pub use rewrite_paths::{PathRule, RewritePathsStage};
+pub use sample::SampleStage;
+pub use scale_clients::ScaleClientsStage;
+pub use shift::ShiftStage;
+pub use source::TransformedSource;
+pub use stream::{
+    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+};
+pub use think_time::ThinkTime;
+pub use time_warp::TimeWarpStage;

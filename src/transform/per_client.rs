@@ -1,0 +1,139 @@
+//! Stages that change the operations of each client by themselves.
+
+use std::rc::Rc;
+
+use super::stream::{ClientReader, OperationStream, StagePlace, StreamFacts};
+use crate::ir::{Operation, Progress, Section, SourceError};
+
+/// The change that a stage makes to the operations of one client.
+pub trait ClientTransform {
+    /// Goes to a section. The rest of the section before it is not read.
+    fn enter(&mut self, _section: Section) {}
+
+    /// Takes all of `operations` and appends what they become to `into`.
+    ///
+    /// # Errors
+    /// A message for the author of the stage, which names the operation. Operations that were
+    /// appended before it are valid.
+    fn pass(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        into: &mut Vec<Operation>,
+    ) -> Result<(), String>;
+
+    /// Returns whether no further operation of the section has any effect, so that the rest need
+    /// not be read.
+    fn has_ended(&self) -> bool {
+        false
+    }
+}
+
+/// A function that begins the transform of a client.
+type Begin = dyn Fn(u32) -> Box<dyn ClientTransform>;
+
+struct PerClient {
+    input: Rc<dyn OperationStream>,
+    facts: Rc<StreamFacts>,
+    place: StagePlace,
+    begin: Box<Begin>,
+}
+
+/// Returns the stream in which every client of `input` passes through a transform of its own.
+pub fn per_client(
+    input: Rc<dyn OperationStream>,
+    facts: StreamFacts,
+    place: StagePlace,
+    begin: impl Fn(u32) -> Box<dyn ClientTransform> + 'static,
+) -> Rc<dyn OperationStream> {
+    Rc::new(PerClient { input, facts: Rc::new(facts), place, begin: Box::new(begin) })
+}
+
+impl OperationStream for PerClient {
+    fn facts(&self) -> &StreamFacts {
+        &self.facts
+    }
+
+    fn reader(&self, client: u32) -> Box<dyn ClientReader> {
+        let (input, transform) = (self.input.reader(client), (self.begin)(client));
+        transformed(input, transform, (client, &self.facts), &self.place)
+    }
+}
+
+/// Returns a reader that passes the operations of `input` through a transform. Errors name the
+/// client of the stream with these facts.
+pub(super) fn transformed(
+    input: Box<dyn ClientReader>,
+    transform: Box<dyn ClientTransform>,
+    (client, facts): (u32, &Rc<StreamFacts>),
+    place: &StagePlace,
+) -> Box<dyn ClientReader> {
+    Box::new(StageReader {
+        input,
+        transform,
+        client,
+        facts: Rc::clone(facts),
+        place: Rc::clone(&place.name),
+        section: None,
+        has_ended: false,
+        ready: Vec::new(),
+    })
+}
+
+/// A reader that passes what it reads through a transform.
+struct StageReader {
+    input: Box<dyn ClientReader>,
+    transform: Box<dyn ClientTransform>,
+    client: u32,
+    facts: Rc<StreamFacts>,
+    /// The beginning of an error.
+    place: Rc<str>,
+    section: Option<Section>,
+    /// Whether the input has no more operations in the section.
+    has_ended: bool,
+    /// Operations beyond the last batch, the next one last.
+    ready: Vec<Operation>,
+}
+
+impl ClientReader for StageReader {
+    fn read(
+        &mut self,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        if Some(section) < self.section {
+            return Ok(Progress::End);
+        }
+        if Some(section) > self.section {
+            self.section = Some(section);
+            self.has_ended = false;
+            self.ready.clear();
+            self.transform.enter(section);
+        }
+        let most = into.len() + max.max(1);
+        while into.len() < most
+            && let Some(operation) = self.ready.pop()
+        {
+            into.push(operation);
+        }
+        if self.ready.is_empty() {
+            self.ready = Vec::new();
+        }
+        let mut batch = Vec::new();
+        while into.len() < most && !self.has_ended {
+            let progress = self.input.read(section, most - into.len(), &mut batch)?;
+            let passed = self.transform.pass(&mut batch, into);
+            passed.map_err(|problem| SourceError {
+                message: format!("{}: {problem}", self.place),
+                client: Some(self.facts.header.client_name(self.client)),
+            })?;
+            self.has_ended = progress == Progress::End || self.transform.has_ended();
+        }
+        if into.len() > most {
+            self.ready = into.split_off(most);
+            self.ready.reverse();
+        }
+        let ended = self.has_ended && self.ready.is_empty();
+        Ok(if ended { Progress::End } else { Progress::More })
+    }
+}

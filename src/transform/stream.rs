@@ -1,0 +1,86 @@
+//! The streams between stages, and the stages.
+
+use std::rc::Rc;
+
+use crate::ir::random::RandomNumbers;
+use crate::ir::{Operation, Progress, Section, SourceError, StreamHeader};
+
+/// A stream whose clients can be read any number of times, each reader at its own place.
+pub trait OperationStream {
+    fn facts(&self) -> &StreamFacts;
+
+    /// Returns a reader at the first operation of a client.
+    fn reader(&self, client: u32) -> Box<dyn ClientReader>;
+
+    /// Returns the stream that this one is at another speed, and the factor of its times.
+    fn warp(&self) -> Option<(Rc<dyn OperationStream>, f64)> {
+        None
+    }
+}
+
+/// The properties of a stream that are known before its first operation.
+#[derive(Clone, Debug)]
+pub struct StreamFacts {
+    pub header: StreamHeader,
+    /// The last time that an operation of the iterations names, in nanoseconds from time zero. It
+    /// is the length of a capture.
+    pub length_ns: u64,
+    /// Whether the ids of its document stay unique. If not, every operation gets the id
+    /// `<client>-<seq>`.
+    pub ids_stay_unique: bool,
+}
+
+/// A reader of the operations of one client, in order.
+pub trait ClientReader {
+    /// Appends up to `max` (at least one) of the next operations in `section`, as
+    /// [`OperationSource::pull`](crate::ir::OperationSource::pull) does for a client.
+    ///
+    /// # Errors
+    /// [`SourceError`] if the operations break off. Those already appended are valid.
+    fn read(
+        &mut self,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError>;
+}
+
+/// A stage of a transform.
+pub trait StreamStage {
+    /// Returns the stream that this stage makes of `input`.
+    ///
+    /// # Errors
+    /// [`TransformError`] if the stage cannot be applied to this stream.
+    fn apply(
+        &self,
+        input: Rc<dyn OperationStream>,
+        place: StagePlace,
+    ) -> Result<Rc<dyn OperationStream>, TransformError>;
+}
+
+/// The place of a stage in a transform.
+#[derive(Clone, Debug)]
+pub struct StagePlace {
+    /// The beginning of an error, such as `day.lua:12: bench.filter`.
+    pub name: Rc<str>,
+    pub seed: u64,
+    /// The number of the stage among all stages, so that no two draw the same random numbers.
+    pub number: u32,
+}
+
+impl StagePlace {
+    /// Returns the random numbers of one client in this stage.
+    pub fn random(&self, client: u32) -> RandomNumbers {
+        RandomNumbers::of_stage(self.seed, self.number, client)
+    }
+
+    /// Returns the refusal of the stage's input.
+    pub fn refuse(&self, reason: impl std::fmt::Display) -> TransformError {
+        TransformError(format!("{}: {reason}", self.name))
+    }
+}
+
+/// The reason why a stage cannot be applied. It says where the stage is, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TransformError(pub String);

@@ -1,0 +1,95 @@
+//! The stage `time_warp`: a stream at another speed.
+
+use std::rc::Rc;
+
+use super::per_client::{ClientTransform, per_client};
+use super::stream::{
+    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+};
+use crate::ir::{Operation, Section, scale_ns};
+
+/// Makes every time of the iterations `factor` times as long: 0.5 is twice the speed. Phases are
+/// scaled too; setup and teardown are not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimeWarpStage {
+    /// Above 0 and finite.
+    pub factor: f64,
+}
+
+impl StreamStage for TimeWarpStage {
+    fn apply(
+        &self,
+        input: Rc<dyn OperationStream>,
+        place: StagePlace,
+    ) -> Result<Rc<dyn OperationStream>, TransformError> {
+        Ok(warped(input, self.factor, place))
+    }
+}
+
+/// A stream that was warped. A second warp of it reads its input with the product of both factors,
+/// so that a factor and its inverse leave every time as it was.
+struct Warped {
+    input: Rc<dyn OperationStream>,
+    factor: f64,
+    stream: Rc<dyn OperationStream>,
+}
+
+fn warped(
+    input: Rc<dyn OperationStream>,
+    factor: f64,
+    place: StagePlace,
+) -> Rc<dyn OperationStream> {
+    let (input, factor) = match input.warp() {
+        Some((input, before)) => (input, factor * before),
+        None => (input, factor),
+    };
+    let mut facts = input.facts().clone();
+    facts.length_ns = scale_ns(facts.length_ns, factor);
+    for phase in &mut facts.header.phases {
+        phase.duration_ns = scale_ns(phase.duration_ns, factor).max(1);
+    }
+    let begin = move |_| -> Box<dyn ClientTransform> {
+        Box::new(ClientWarp { factor, section: Section::Setup })
+    };
+    let stream = per_client(Rc::clone(&input), facts, place, begin);
+    Rc::new(Warped { input, factor, stream })
+}
+
+impl OperationStream for Warped {
+    fn facts(&self) -> &StreamFacts {
+        self.stream.facts()
+    }
+
+    fn reader(&self, client: u32) -> Box<dyn ClientReader> {
+        self.stream.reader(client)
+    }
+
+    fn warp(&self) -> Option<(Rc<dyn OperationStream>, f64)> {
+        Some((Rc::clone(&self.input), self.factor))
+    }
+}
+
+struct ClientWarp {
+    factor: f64,
+    section: Section,
+}
+
+impl ClientTransform for ClientWarp {
+    fn enter(&mut self, section: Section) {
+        self.section = section;
+    }
+
+    fn pass(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        into: &mut Vec<Operation>,
+    ) -> Result<(), String> {
+        if self.section == Section::Iteration {
+            for operation in operations.iter_mut() {
+                operation.due = operation.due.scaled(self.factor);
+            }
+        }
+        into.append(operations);
+        Ok(())
+    }
+}
