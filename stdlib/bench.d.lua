@@ -491,6 +491,151 @@ bench.state = {}
 
 ---@alias bench.Tags table<string, string|number|boolean>
 
+---A stream of operations of a document. The script runs every stream that no other
+---stream is made of, beside its own workloads.
+---@class bench.Stream
+
+---A stage of a transform.
+---@class bench.Stage
+
+---Patterns of paths or of the names of clients. `*` and `?` match within a component,
+---`**` matches across components, `[…]` and `{a,b}` match alternatives. A pattern
+---without `/` is compared with the last component alone. A string matches if it matches
+---one of the patterns without `!` (or there are none), and none of those with `!`.
+---Case is ignored.
+---@alias bench.Patterns string|string[]
+
+---Loads a document. A path in the script starts from the script's directory and does not
+---leave the project. A path that the command line gives with -p starts from the current
+---directory and may be anywhere.
+---@param path string such as "day.jsonl"
+---@return bench.Stream
+function bench.load(path) end
+
+---Passes a stream through stages, in their order. Nothing is read before the run needs it.
+---An operation on a handle has the path of the handle's open. A stage that drops an open
+---drops all that is done on its handle, and one that keeps it keeps its close. What
+---remains keeps its time.
+---@param stream bench.Stream
+---@param stages bench.Stage[]
+---@return bench.Stream
+function bench.transform(stream, stages) end
+
+---Merges streams into one, which has the clients of all. A client is named
+---`<name>/<client>`. With `join = true`, clients of the same name are one client, which
+---does what each of them does in the order of time.
+---@param streams { [string]: bench.Stream|boolean }
+---@return bench.Stream
+function bench.merge(streams) end
+
+---@class (exact) bench.FilterStage
+---@field ops? bench.Operation|bench.Operation[] the operations that are kept; with one on a handle, "open" too
+---@field path? bench.Patterns
+---@field client? bench.Patterns
+---@field from? bench.Duration the time from time zero from which operations of iterations are kept
+---@field to? bench.Duration the time from which they are dropped
+
+---Keeps the operations that meet every condition given.
+---@param conditions bench.FilterStage
+---@return bench.Stage
+function bench.filter(conditions) end
+
+---The operation that a function of `bench.map` is given. A field that operations of its
+---kind do not have is nil. `path`, `dest`, `offset`, `length`, `size`, `at` and `after` can
+---be set where they are not nil; the path of a handle is that of its open and cannot.
+---@class bench.MappedOperation
+---@field kind bench.Operation
+---@field client string
+---@field section "setup"|"iteration"|"teardown"
+---@field iteration integer
+---@field id string the operation's id in the document
+---@field path string
+---@field dest? string the new path of a rename
+---@field handle? bench.Handle the handle, once its open was emitted
+---@field mode? "r"|"w"|"rw"
+---@field offset? integer
+---@field length? integer
+---@field size? integer the new size of a truncate
+---@field pattern? string
+---@field exclusive? boolean
+---@field replace? boolean
+---@field at? bench.Duration nanoseconds from time zero
+---@field after? bench.Duration nanoseconds since the client's previous operation
+
+---Calls a function for each operation of a stream. It may emit the operation with
+---`emit(op)`, none, or several; other operations are made as in an iteration, such as
+---`emit:stat(op.path)`. The first one made has the time of `op`, and the others follow it.
+---If the open of a handle is not emitted, the function is not called for what is done on
+---the handle. A close that it does not emit is made all the same.
+---@param map fun(op: bench.MappedOperation, emit: bench.Client, rng: bench.Rng)
+---@return bench.Stage
+function bench.map(map) end
+
+---@class (exact) bench.TimeWarpStage
+---@field factor number 0.5 is twice the speed
+
+---Makes all times of the iterations and the phases `factor` times as long.
+---@param warp bench.TimeWarpStage
+---@return bench.Stage
+function bench.time_warp(warp) end
+
+---@class (exact) bench.ShiftStage
+---@field by bench.Duration "5s" later, or "-5s" earlier
+---@field client? bench.Patterns the clients that are moved (default: all)
+
+---Moves the iterations in time.
+---@param shift bench.ShiftStage
+---@return bench.Stage
+function bench.shift(shift) end
+
+---@class (exact) bench.ScaleClientsStage
+---@field to integer the number of clients, those of the stream included
+---@field jitter? bench.Duration each clone begins at a random time within this long (default 0)
+---@field path? string the paths of clone k, with {k} and {path} (default "clone{k}/{path}"); "{path}" lets clones share files
+
+---Makes clones of all clients until there are `to`. The clients of the stream stay as they
+---are. The directories of the clones are made in the setup of the run.
+---@param scale bench.ScaleClientsStage
+---@return bench.Stage
+function bench.scale_clients(scale) end
+
+---@class (exact) bench.RepeatStreamStage
+---@field times integer
+---@field period? bench.Duration the time from one repetition to the next, for streams that name times from time zero (default: the stream's length)
+
+---Makes the iterations of every client several times. Setup and teardown are made once.
+---@param repetition bench.RepeatStreamStage
+---@return bench.Stage
+function bench.repeat_stream(repetition) end
+
+---@class (exact) bench.SampleStage
+---@field share number the probability with which a sequence is kept, from 0 to 1
+
+---Keeps a random share of the iterations: whole sequences from an open to its close, and
+---operations by path each by itself.
+---@param sample bench.SampleStage
+---@return bench.Stage
+function bench.sample(sample) end
+
+---@class (exact) bench.MixRule
+---@field path bench.Patterns
+---@field weight number 3 makes a sequence three times, 0.5 keeps every second at random (at most 1000)
+
+---Re-weighs the sequences from an open to its close in the iterations. The first rule that
+---matches counts; what matches none stays as it is, and so do operations by path.
+---@param rules bench.MixRule[]
+---@return bench.Stage
+function bench.mix(rules) end
+
+---@class (exact) bench.PathRule
+---@field from string a directory or file; "" stands for every path
+---@field to string
+
+---Replaces the beginning of paths, by whole components. The first rule that matches counts.
+---@param rules bench.PathRule[]
+---@return bench.Stage
+function bench.rewrite_paths(rules) end
+
 ---@class (exact) bench.MetricOptions
 ---@field tags? string[] the names that tags may have (default: any)
 ---@field help? string

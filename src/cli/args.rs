@@ -48,7 +48,8 @@ pub struct StreamArgs {
 
     /// Number of clients of a workload
     ///
-    /// Without a name, of the only workload. May be repeated.
+    /// Without a name, of the only workload. May be repeated. Of a document: the number of all
+    /// clients, in which those beyond its own are clones with directories of their own.
     #[arg(long, value_name = "[WORKLOAD=]N", value_delimiter = ',')]
     pub clients: Vec<ClientsOverride>,
 
@@ -117,6 +118,8 @@ pub struct BoundArgs {
     pub duration: Option<Duration>,
 
     /// End after this many iterations of each client
+    ///
+    /// Of a document: each client does all of its iterations this many times.
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=u32::MAX.into()))]
     pub iterations: Option<u32>,
 

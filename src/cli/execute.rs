@@ -39,7 +39,8 @@ use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
 use crate::run::{
-    self, Destination, Input, ProbeOptions, RunError, RunOptions, ServeOptions, Timeouts,
+    self, Destination, DocumentMultiple, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
+    Timeouts,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, Depth, ScriptLimits, ScriptOptions};
@@ -97,9 +98,6 @@ fn help(command: &Command) -> Result<(), RunError> {
 
 fn run(args: &RunArgs) -> Result<u8, RunError> {
     let input = input(&args.stream, &args.bounds)?;
-    if let (Input::Document { .. }, Some(_)) = (&input, args.bounds.iterations) {
-        return Err(RunError::invalid(anyhow::anyhow!("--iterations is for scripts")));
-    }
     let target = Target::parse(&args.target).context("--target").map_err(RunError::invalid)?;
     let options = RunOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
@@ -355,13 +353,18 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             seed: stream.seed,
             clients: stream.clients.clone(),
             iterations: bounds.iterations,
+            strict: stream.strict,
             blob_directories,
             limits: limits(stream),
             ..ScriptOptions::default()
         }),
         InputPath::Document(_) => {
             let options = LoadOptions { strict: stream.strict, blob_directories };
-            Input::Document { path, options, seed: stream.seed }
+            // A variable may name workloads of scripts.
+            let all = stream.clients.iter().rfind(|clients| clients.workload.is_none());
+            let clients = all.map(|clients| clients.clients);
+            let multiple = DocumentMultiple { clients, iterations: bounds.iterations };
+            Input::Document { path, options, seed: stream.seed, multiple }
         }
     })
 }

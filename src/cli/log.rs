@@ -31,7 +31,7 @@ const CRATE: &str = "smbench";
 const MODULES: [&str; 9] =
     ["backend", "cli", "ir", "observability", "probe", "protocol", "run", "scheduler", "script"];
 /// The modules below them that log.
-const LOGGING: [&str; 19] = [
+const LOGGING: [&str; 20] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -51,6 +51,7 @@ const LOGGING: [&str; 19] = [
     "run::serve",
     "scheduler::clock::alarm",
     "script::hooks::errors",
+    "script::streams",
 ];
 pub(super) const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";

@@ -9,6 +9,7 @@ use clap::{ArgMatches, FromArgMatches};
 use super::command::{Cli, Command, definitions, in_short};
 use super::input_path::InputPath;
 use super::usage_errors::explained;
+use crate::script::ClientsOverride;
 
 impl Cli {
     /// Parses and checks a command line, the program's name first.
@@ -52,11 +53,24 @@ impl Command {
         if let Some(InputPath::Document(path)) =
             self.stream().and_then(|(_, stream)| stream.input.as_ref())
         {
-            for (id, flag) in [("params", "-p"), ("clients", "--clients")] {
-                if given(id) {
+            let path = path.display();
+            if given("params") {
+                return Err(format!(
+                    "-p is for scripts, and {path} is a document: compile its script anew with -p"
+                ));
+            }
+            let clients = self.stream().map_or(&[][..], |(_, stream)| &stream.clients);
+            match (clients, self) {
+                _ if !given("clients") => {}
+                (_, Command::Validate(_)) => {
                     return Err(format!(
-                        "{flag} is for scripts, and {} is a document: compile its script anew with {flag}",
-                        path.display()
+                        "--clients makes no difference to the check of {path}: give it to run or compile"
+                    ));
+                }
+                ([ClientsOverride { workload: None, .. }], _) => {}
+                _ => {
+                    return Err(format!(
+                        "--clients is one number for {path}, which is a document: all of its clients are cloned together"
                     ));
                 }
             }
@@ -131,7 +145,8 @@ mod tests {
             ("smbench run a.lua --log-format xml", "--log-format"),
             ("smbench run a.txt", "a.txt"),
             ("smbench run a.jsonl -p users=3", "-p"),
-            ("smbench run a.jsonl --clients 3", "--clients"),
+            ("smbench run a.jsonl --clients w=3", "--clients"),
+            ("smbench validate a.jsonl --clients 3", "--clients"),
             ("smbench run a.lua --target sim --embedded-dir /tmp", "--embedded-dir"),
             ("smbench targets probe", "TARGET"),
             ("smbench targets probe sim --op-timeout 5", "--op-timeout"),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::Context;
 
 use super::error::RunError;
-use super::input::Input;
+use super::input::{DocumentMultiple, Input};
 use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::OperationSource;
 use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
@@ -181,26 +181,39 @@ fn write(
                 .map_err(|error| not_ended(error, given))?;
             Ok(Compiled::of(report, bounds, script.dropped_by_documents().to_vec()))
         }
-        Input::Document { path, .. } if bounds == CompileBounds::default() => {
+        Input::Document { path, multiple, .. }
+            if bounds == CompileBounds::default() && *multiple == DocumentMultiple::default() =>
+        {
             let written = convert(path, format, out)?;
             let dropped = written.dropped.into_iter().map(String::from).collect();
             let (operations, ir_hash) = (written.operations, written.ir_hash);
             Ok(Compiled { operations, ir_hash, at_bound: None, dropped })
         }
-        Input::Document { path, options, .. } => {
+        Input::Document { path, options, multiple, .. } => {
             // Only the conversion of a whole document keeps keys that smbench does not know.
             let strict = LoadOptions { strict: true, ..options.clone() };
-            let mut document = document::load(path, &strict)
-                .context("--operations and --duration keep only what smbench knows")?;
-            if let Some(duration_ns) = bounds.duration_ns {
-                document.scale_phases(duration_ns)?;
-                if !document.header().phases.is_empty() {
-                    bounds.duration_ns = Some(total_ns(&document.header().phases));
-                }
-            }
-            let report = compile::compile(&mut document, bounds, format, out)?;
+            let mut document = document::load(path, &strict).context(
+                "--operations, --duration, --clients and --iterations keep only what smbench knows",
+            )?;
             let metadata = document.has_metadata();
-            let dropped = metadata.then(|| "the metadata of the version 1 document".into());
+            let dropped = metadata.then(|| "the metadata of the version 1 document".to_string());
+            let mut multiplied;
+            let source: &mut dyn OperationSource = match *multiple == DocumentMultiple::default() {
+                true => {
+                    bounds.duration_ns.map(|ns| document.scale_phases(ns)).transpose()?;
+                    &mut document
+                }
+                false => {
+                    multiplied = multiple.of(&document)?;
+                    bounds.duration_ns.map(|ns| multiplied.scale_phases(ns)).transpose()?;
+                    &mut multiplied
+                }
+            };
+            let phases = &source.header().phases;
+            if bounds.duration_ns.is_some() && !phases.is_empty() {
+                bounds.duration_ns = Some(total_ns(phases));
+            }
+            let report = compile::compile(source, bounds, format, out)?;
             Ok(Compiled::of(report, bounds, dropped.into_iter().collect()))
         }
     }

@@ -1,15 +1,21 @@
 //! The input of a run: a script or a document.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ir::document::{self, LoadOptions};
+use crate::ir::document::{self, Document, LoadOptions};
 use crate::ir::scale_ns;
 use crate::ir::units::nanoseconds;
 use crate::ir::{ClientPartition, OperationSource, Preview, StreamHeader, TimeScale};
 use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
 use crate::script::{self, CheckError, Depth, Script, ScriptOptions};
+use crate::transform::{
+    DocumentStream, OperationStream, PathTemplate, RepeatStreamStage, ScaleClientsStage,
+    StagePlace, StreamStage, TransformError, TransformedSource,
+};
 
 /// Longest part of a path in a line of progress, in characters.
 const MAX_PATH_CHARS: usize = 100;
@@ -23,7 +29,45 @@ pub enum Input {
         options: LoadOptions,
         /// The seed of payload patterns, in place of the document's own.
         seed: Option<u64>,
+        multiple: DocumentMultiple,
     },
+}
+
+/// A document that is run by more clients than it has, or several times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DocumentMultiple {
+    /// The number of clients. Those beyond the document's own are clones of them.
+    pub clients: Option<u32>,
+    /// The number of times that each client does its iterations.
+    pub iterations: Option<u32>,
+}
+
+impl DocumentMultiple {
+    /// Returns the multiple of a document. Its clients and its ids are those of the stages
+    /// `scale_clients` and `repeat_stream`.
+    ///
+    /// # Errors
+    /// [`TransformError`] if there are to be fewer clients than the document has.
+    pub fn of(self, document: &Document) -> Result<TransformedSource, TransformError> {
+        let checked = document.checked();
+        let mut stream: Rc<dyn OperationStream> = Rc::new(DocumentStream::new(Arc::clone(checked)));
+        let seed = document.header().seed;
+        if let Some(times) = self.iterations {
+            let place = StagePlace { name: "--iterations".into(), seed, number: 0 };
+            stream = RepeatStreamStage { times, period_ns: None }.apply(stream, place)?;
+        }
+        if let Some(to) = self.clients {
+            let place = StagePlace { name: "--clients".into(), seed, number: 1 };
+            let path = PathTemplate::new(ScaleClientsStage::PATH).map_err(TransformError)?;
+            stream = ScaleClientsStage { to, jitter_ns: 0, path }.apply(stream, place)?;
+        }
+        let mut recipe = blake3::Hasher::new();
+        recipe.update(format!("smbench multiple 1 {self:?} ").as_bytes());
+        recipe.update(document.header().ir_hash.as_bytes());
+        let mut source = TransformedSource::new(stream);
+        source.set_ir_hash(format!("recipe:{}", recipe.finalize().to_hex()));
+        Ok(source)
+    }
 }
 
 /// An open input: its header is known, and threads are ready to make its operations.
@@ -113,10 +157,13 @@ impl Input {
                 let partition = script.partition();
                 Ok(Box::new(TimeScale::new(Preview::new(script, partition), time_scale)))
             }
-            Input::Document { path, options, .. } => {
+            Input::Document { path, options, multiple, .. } => {
                 let document = document::load(path, options)?;
                 for warning in document.warnings() {
                     tracing::warn!("{}: {warning}", path.display());
+                }
+                if *multiple != DocumentMultiple::default() {
+                    return Ok(Box::new(TimeScale::new(multiple.of(&document)?, time_scale)));
                 }
                 Ok(Box::new(TimeScale::new(document, time_scale)))
             }

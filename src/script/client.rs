@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::handles::Handles;
+use super::mapping::Mapping;
 use super::operation_memory::OperationMemory;
 use super::values::LARGEST_EXACT;
 use crate::ir::random::RandomNumbers;
@@ -115,6 +116,8 @@ pub(super) struct ScriptClient {
     idle_rounds: u32,
     since_boundary: u32,
     since_clock_moved: u32,
+    /// The operations of another stream that a function of `bench.map` is given.
+    pub mapping: Option<Box<Mapping>>,
 }
 
 impl ScriptClient {
@@ -156,6 +159,18 @@ impl ScriptClient {
             idle_rounds: 0,
             since_boundary: 0,
             since_clock_moved: 0,
+            mapping: None,
+        }
+    }
+
+    /// Creates a client for whose operations a function makes others. `name` is the client's in
+    /// its stream.
+    pub fn mapping(identity: Identity, name: String, random: RandomNumbers) -> ScriptClient {
+        ScriptClient {
+            // The number of operations is bounded for each operation of the stream.
+            batch: usize::MAX,
+            mapping: Some(Box::new(Mapping::new(name))),
+            ..ScriptClient::new(identity, None, Bounds::default(), Section::Setup, random)
         }
     }
 
@@ -182,6 +197,37 @@ impl ScriptClient {
         self.since_clock_moved = 0;
     }
 
+    /// Goes to the next operation that the function of `bench.map` is to be given. Returns false if
+    /// there is none.
+    ///
+    /// # Errors
+    /// A message about what the function did with the operation before.
+    pub fn next_mapped(&mut self) -> Result<bool, String> {
+        let Some(mapping) = &mut self.mapping else { return Ok(false) };
+        let next = mapping.next(&mut self.handles, &mut self.made)?;
+        if let Some((section, iteration)) = next {
+            (self.section, self.iteration, self.since_boundary) = (section, iteration, 0);
+        }
+        Ok(next.is_some())
+    }
+
+    /// Handles `emit(op)`.
+    ///
+    /// # Errors
+    /// A message if the operation cannot be made here.
+    pub fn emit_mapped(&mut self) -> Result<(), String> {
+        match &mut self.mapping {
+            Some(mapping) => mapping.emit(&mut self.handles, &mut self.made),
+            None => Err("a client is no function; only the emit of bench.map is called".into()),
+        }
+    }
+
+    /// Moves what the function made to `into`.
+    pub fn take_mapped(&mut self, into: &mut Vec<Operation>, memory: &OperationMemory) {
+        memory.remove(std::mem::take(&mut self.made_bytes));
+        into.extend(self.made.drain(..));
+    }
+
     /// Returns whether another iteration starts.
     pub fn start_iteration(
         &mut self,
@@ -194,7 +240,7 @@ impl ScriptClient {
 
     /// Handles `c:running()`.
     pub fn running(&mut self, next_arrival: Option<&mut NextArrival<'_>>) -> Result<bool, String> {
-        if self.section != Section::Iteration {
+        if self.section != Section::Iteration || self.mapping.is_some() {
             return Err("c:running() belongs in an iteration; setup and teardown run once".into());
         }
         if std::mem::take(&mut self.fresh) {
@@ -250,6 +296,7 @@ impl ScriptClient {
 
     /// Handles `c:think(duration)`: delays the next operation by that time.
     pub fn think(&mut self, ns: u64) -> Result<(), String> {
+        self.refuse_time_if_mapped()?;
         self.fresh = false;
         self.think_ns += ns;
         self.within_104_days()
@@ -257,6 +304,7 @@ impl ScriptClient {
 
     /// Handles `c:at(time)`: sets the time at which the next operation is due, from time zero.
     pub fn at(&mut self, ns: u64) -> Result<(), String> {
+        self.refuse_time_if_mapped()?;
         if self.section != Section::Iteration {
             return Err(
                 "c:at belongs in an iteration, because time zero comes after setup; use c:think here".into(),
@@ -280,6 +328,16 @@ impl ScriptClient {
         Ok(())
     }
 
+    fn refuse_time_if_mapped(&self) -> Result<(), String> {
+        match self.mapping.is_some() {
+            true => Err(
+                "in bench.map the first operation made has the time of op; set op.at or op.after"
+                    .into(),
+            ),
+            false => Ok(()),
+        }
+    }
+
     fn within_104_days(&self) -> Result<(), String> {
         if self.clock.now_ns().max(self.at_ns.unwrap_or(0)) + self.think_ns > LARGEST_EXACT {
             return Err("the client's clock is beyond 2^53 ns (104 days)".into());
@@ -294,6 +352,9 @@ impl ScriptClient {
         expect: Expect,
         memory: &OperationMemory,
     ) -> Result<bool, String> {
+        if let Some(mapping) = &self.mapping {
+            mapping.check_count(self.made.len())?;
+        }
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.clock.now_ns();
         let due = match (self.at_ns.take(), self.begun.take()) {

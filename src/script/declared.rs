@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::error::ScriptError;
 use super::hooks::filter::{Field, FilterSpec};
 use super::pace::Pace;
+use super::stream_plan::DeclaredStream;
 use super::values::unknown;
 use crate::ir::source::{Module, Phase, StatedThreshold};
 use crate::ir::{Need, Section};
@@ -22,6 +23,8 @@ pub(super) struct Declared {
     pub params: Option<Parameters>,
     pub modules: Vec<Module>,
     pub workloads: Vec<DeclaredWorkload>,
+    /// The streams, in the order in which they were made.
+    pub streams: Vec<DeclaredStream>,
     /// The functions of the run-wide client.
     pub run_wide: SectionFunctions,
     pub phases: Option<Vec<Phase>>,
@@ -35,11 +38,10 @@ impl Declared {
     ///
     /// # Errors
     /// [`ScriptError`] if a hook names a workload or a phase that does not exist.
-    pub fn check_hooks(&self) -> Result<bool, ScriptError> {
-        let phases = self.phases.iter().flatten();
-        let phases: Vec<&str> = phases.map(|phase| phase.name.as_str()).collect();
+    pub fn check_hooks(&self, workloads: &[&str], phases: &[Phase]) -> Result<bool, ScriptError> {
+        let phases: Vec<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
         for hook in &self.hooks.completions {
-            let workloads = self.workloads.iter().map(|workload| workload.name.as_str());
+            let workloads = workloads.iter().copied();
             hook.filter.check(workloads, &phases).map_err(ScriptError::Script)?;
         }
         Ok(self.hooks.any())
@@ -169,15 +171,16 @@ pub(super) struct DeclaredPolicy {
     pub line: Option<String>,
 }
 
-/// Returns the policy of each workload: its own, or else the one for all workloads.
+/// Returns the policy that the script declares for each workload: its own, or else the one for all
+/// workloads.
 ///
 /// # Errors
 /// [`ScriptError`] if a policy names a workload that does not exist.
 pub(super) fn break_policies(
     declared: &[DeclaredPolicy],
-    workloads: &[DeclaredWorkload],
-) -> Result<Vec<BreakPolicy>, ScriptError> {
-    let names = || workloads.iter().map(|workload| workload.name.as_str());
+    workloads: &[&str],
+) -> Result<Vec<Option<BreakPolicy>>, ScriptError> {
+    let names = || workloads.iter().copied();
     for DeclaredPolicy { workload, line, .. } in declared {
         if let Some(name) = workload.as_deref().filter(|name| names().all(|known| known != *name)) {
             let problem = format!("bench.on_break: {}", unknown("workload", name, names()));
@@ -189,6 +192,5 @@ pub(super) fn break_policies(
         let one = declared.iter().find(|one| one.workload.as_deref() == of);
         one.map(|one| one.policy)
     };
-    let of_all = said(None).unwrap_or_default();
-    Ok(names().map(|name| said(Some(name)).unwrap_or(of_all)).collect())
+    Ok(names().map(|name| said(Some(name)).or(said(None))).collect())
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::chunks::shown_path;
+use super::document_cache::DocumentCache;
 use crate::ir::workloads::MAX_CLIENTS;
 
 /// A script and the options it is run with.
@@ -24,6 +25,10 @@ pub struct ScriptOptions {
     pub duration_ns: Option<u64>,
     /// Directories from which writes may read blobs, besides the directory of the script.
     pub blob_directories: Vec<PathBuf>,
+    /// Whether the documents that the script loads must have no unknown keys in extensions.
+    pub strict: bool,
+    /// The documents that the script has loaded, shared by its VMs.
+    pub documents: DocumentCache,
     pub limits: ScriptLimits,
     /// Whether to suppress what the script prints.
     pub quiet: bool,

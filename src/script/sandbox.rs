@@ -12,6 +12,7 @@ use super::values::{fail, fault, name_of, shown, unknown};
 use super::{api, error, require, values};
 use crate::ir::foreign_words;
 use crate::observability::standard_error::{self, LineKind};
+use crate::protocol::nearest;
 
 /// Functions of `math` that are kept as Luau has them, because they are exact on every host.
 const EXACT_MATH: &[&str] = &[
@@ -93,10 +94,12 @@ fn absent(name: &Value) -> LuaResult<Value> {
         "P" | "params" => "parameters are what bench.params returns: local P = bench.params { … }",
         word if let Some(here) = foreign_words::GLOBALS.find(word) => here,
         _ => {
-            let problem = unknown("global", &name, GLOBALS.iter().copied());
-            let own = match problem.contains("did you mean") {
-                true => "",
-                false => ": a variable of your own begins with local",
+            // Globals that are near the name are named, but not all that there are.
+            let near = nearest(&name, GLOBALS.iter().copied());
+            let problem = unknown("global", &name, near.into_iter());
+            let own = match near {
+                Some(_) => "",
+                None => ": a variable of your own begins with local",
             };
             return fail!("{problem}{own}");
         }

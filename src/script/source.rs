@@ -1,5 +1,6 @@
 //! A loaded script as a source of operations.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::declared::{
     Declared, DeclaredWorkload, ParameterHelp, SectionFunctions, break_policies,
 };
 use super::error::ScriptError;
+use super::handles::MAX_OPEN;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::ScriptHost;
 use super::open_loop::OpenLoop;
@@ -24,6 +26,8 @@ use super::pace::{Pace, Schedule};
 use super::project::Project;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
+use super::stream_plan::StreamPlan;
+use super::streams::StreamBuilder;
 use super::values::unknown;
 use super::vm::Vm;
 use crate::ir::directory::directory_of;
@@ -32,9 +36,10 @@ use crate::ir::random::RandomNumbers;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{
-    ClientPartition, Operation, OperationSource, Progress, Section, SourceError, StreamHeader,
-    Workload,
+    ClientPartition, HandleRef, OpenOperation, Operation, OperationKind, OperationSource, Progress,
+    Section, SourceError, StreamHeader, Workload,
 };
+use crate::transform::TransformedSource;
 
 /// A script whose top level has run. It makes the operations of whichever client it is asked for,
 /// on the calling thread.
@@ -49,6 +54,14 @@ pub struct Script {
     /// The functions of each workload; after them those of the run-wide client, if there is one.
     functions: Vec<SectionFunctions>,
     rng: AnyUserData,
+    /// The operations of documents that the script runs besides its workloads, or alone.
+    streams: Option<TransformedSource>,
+    /// The number of workloads that the script declares, and of their clients. Those of `streams`
+    /// come after them.
+    own_workloads: usize,
+    own_clients: u32,
+    /// The number of operations of the run-wide client, if `streams` may have a part of them.
+    run_wide_operations: u32,
     /// The clients of its partition; after them the run-wide client, if there is one.
     clients: Vec<Option<Box<BegunClient>>>,
     coroutines: Coroutines,
@@ -160,45 +173,67 @@ impl Script {
         options: &ScriptOptions,
         partition: ClientPartition,
     ) -> Result<Script, ScriptError> {
-        let Loaded { vm, declared, chunk, path, source } = loaded;
-        let hooks = declared.check_hooks()?;
+        let Loaded { vm, mut declared, chunk, path, source } = loaded;
         let dropped_by_documents = dropped_by_documents(&declared);
         let metrics = declared.hooks.metric_kinds();
         if declared.params.is_none() {
             check_given(&declared.given, std::iter::empty())?;
         }
-        if declared.workloads.is_empty() {
+        let run: Vec<Rc<StreamPlan>> = (declared.streams.iter())
+            .filter(|stream| !stream.is_used.get())
+            .map(|stream| Rc::clone(&stream.plan))
+            .collect();
+        if declared.workloads.is_empty() && run.is_empty() {
             return Err(ScriptError::Script(format!(
-                "{path}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}"
+                "{path}: the script has no workload; add bench.workload {{ name = …, iteration = function(c, rng) … end }}, or load a document with bench.load"
             )));
         }
-        let Declared {
-            params, modules, mut workloads, run_wide, phases, thresholds, on_break, ..
-        } = declared;
-        override_clients(&mut workloads, options)?;
-        let phases = match (phases.unwrap_or_default(), options.duration_ns) {
+        let mut builder = StreamBuilder::new(&vm.host, options);
+        let streams = builder.all(&run)?;
+        let documents = builder.documents;
+        let streamed = streams.as_ref().map(|stream| stream.facts().header.clone());
+        let streamed =
+            streamed.unwrap_or(StreamHeader { bounded: true, ..StreamHeader::default() });
+        override_clients(&mut declared.workloads, &streamed, options)?;
+        if declared.workloads.is_empty() && options.iterations.is_some() {
+            return Err(ScriptError::Script(format!(
+                "{path}: --iterations counts those of workloads, and the script has none; bench.repeat_stream {{ times = … }} repeats a stream"
+            )));
+        }
+        let names = workload_names(&declared.workloads, &streamed)
+            .map_err(|problem| ScriptError::Script(format!("{path}: {problem}")))?;
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let phases = declared.phases.take().unwrap_or_else(|| streamed.phases.clone());
+        let hooks = declared.check_hooks(&names, &phases)?;
+        let Declared { params, modules, workloads, run_wide, thresholds, on_break, .. } = declared;
+        let phases = match (phases, options.duration_ns) {
             (phases, Some(duration_ns)) if !phases.is_empty() => {
                 phases::scaled(&phases, duration_ns)
                     .map_err(|error| ScriptError::Script(format!("{path}: {error}")))?
             }
             (phases, _) => phases,
         };
-        let mut thresholds = checked_thresholds(thresholds, &phases, &workloads, &metrics)?;
+        let mut thresholds = checked_thresholds(thresholds, &phases, &names, &metrics)?;
         for threshold in &mut thresholds {
             threshold.place = vm.host.chunks.borrow().with_paths(&threshold.place);
         }
         let mut header = StreamHeader {
             source: chunk,
             seed: options.seed.unwrap_or(0),
-            workloads: (workloads.iter().zip(break_policies(&on_break, &workloads)?))
-                .map(|(DeclaredWorkload { name, clients, .. }, on_break)| Workload {
-                    on_break,
-                    ..Workload::new(name, *clients)
+            workloads: (workloads.iter())
+                .map(|DeclaredWorkload { name, clients, .. }| Workload::new(name, *clients))
+                .chain(streamed.workloads.iter().cloned())
+                .zip(break_policies(&on_break, &names)?)
+                .map(|(workload, on_break)| match on_break {
+                    Some(on_break) => Workload { on_break, ..workload },
+                    None => workload,
                 })
                 .collect(),
-            run_client: run_wide.setup.is_some() || run_wide.teardown.is_some(),
+            run_client: run_wide.setup.is_some()
+                || run_wide.teardown.is_some()
+                || streamed.run_client,
             phases,
-            bounded: options.iterations.is_some(),
+            bounded: streamed.bounded && (workloads.is_empty() || options.iterations.is_some()),
             hooks,
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
             params: params.map(|parameters| parameters.values).unwrap_or_default(),
@@ -207,6 +242,16 @@ impl Script {
             thresholds,
             ..StreamHeader::default()
         };
+        if !streamed.needs.is_empty() {
+            header.add_needs(streamed.needs.iter().cloned());
+        }
+        let own_clients: u32 = workloads.iter().map(|workload| workload.clients).sum();
+        if let Some(active) = &streamed.active {
+            let run_client = header.run_client.then(|| header.workload_clients());
+            let active = active.iter().filter(|client| **client < streamed.workload_clients());
+            let active = active.map(|client| client + own_clients);
+            header.active = Some((0..own_clients).chain(active).chain(run_client).collect());
+        }
         let limits = &options.limits;
         header.batch_bytes = Some(limits.batch_bytes(header.clients()));
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
@@ -219,7 +264,8 @@ impl Script {
             open_loops.push(open_loop(workload, own, &header, &rng)?);
         }
         let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
-        header.ir_hash = stream_hash(&source, &header, options, followed);
+        header.ir_hash = stream_hash(&source, &header, &documents, options, followed);
+        let own_workloads = workloads.len();
         let functions = workloads.into_iter().map(|workload| workload.functions);
         let functions = functions.chain([run_wide]).collect();
         let coroutines = vm.enter(0, |lua| Coroutines::new(lua, &vm.host))?;
@@ -240,6 +286,10 @@ impl Script {
             bounds,
             functions,
             rng,
+            streams: streams.map(TransformedSource::new),
+            own_workloads,
+            own_clients,
+            run_wide_operations: 0,
             clients,
             coroutines,
             dropped_by_documents,
@@ -254,7 +304,11 @@ impl Script {
     /// Returns whether the script has a function for this section of the client.
     pub(super) fn has(&self, client: u32, section: Section) -> bool {
         let workload = self.header.workload_of(client).map(|(workload, _)| workload);
-        self.functions[workload.unwrap_or(self.header.workloads.len())].of(section).is_some()
+        let functions = match workload {
+            Some(workload) if workload >= self.own_workloads => None,
+            workload => self.functions.get(workload.unwrap_or(self.own_workloads)),
+        };
+        functions.is_some_and(|functions| functions.of(section).is_some())
     }
 
     /// Returns the partition of the clients whose operations it makes.
@@ -284,7 +338,7 @@ impl Script {
         {
             return Ok(client.section == section);
         }
-        let of_run_client = (self.header.workloads.len(), 0);
+        let of_run_client = (self.own_workloads, 0);
         let (workload, id) = self.header.workload_of(index).unwrap_or(of_run_client);
         let mut open_loops = self.vm.host.open_loops.borrow_mut();
         let open_loop = open_loops.get_mut(workload).and_then(Option::as_mut);
@@ -298,7 +352,7 @@ impl Script {
         if self.functions[workload].of(section).is_none() {
             return Ok(false);
         }
-        let name = self.header.workloads.get(workload);
+        let name = self.header.workloads.get(workload).filter(|_| workload < self.own_workloads);
         let name = name.map_or_else(|| RUN_CLIENT.into(), |workload| Arc::clone(&workload.name));
         let random = RandomNumbers::new(self.header.seed, &name, id, section);
         if section == Section::Iteration {
@@ -382,12 +436,92 @@ impl OperationSource for Script {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
+        let workload_clients = self.header.workload_clients();
+        if client < self.own_clients || self.streams.is_none() {
+            self.pull_own(client, section, max, into)
+        } else if client < workload_clients {
+            self.pull_streamed(client - self.own_clients, client, section, max, into)
+        } else {
+            self.pull_run_wide(client, section, max, into)
+        }
+    }
+}
+
+impl Script {
+    /// Pulls operations of a client of `streams`, which is numbered `client` in this stream.
+    fn pull_streamed(
+        &mut self,
+        streamed: u32,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        let workload_clients = self.header.workload_clients();
+        let Some(streams) = &mut self.streams else { return Ok(Progress::End) };
+        if !self.partition.has(client, workload_clients) {
+            return Ok(Progress::End);
+        }
+        let first = into.len();
+        let progress = streams.pull(streamed, section, max, into);
+        for operation in &mut into[first..] {
+            operation.client_idx = client;
+        }
+        progress
+    }
+
+    /// Pulls operations of the run-wide client. Those of the script come first in setup, and last in
+    /// teardown.
+    fn pull_run_wide(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
+        let streamed = self.streams.as_ref().map(|streams| streams.header());
+        let streamed = streamed.filter(|header| header.run_client).map(|it| it.workload_clients());
+        let first = into.len();
+        let mut progress = Progress::End;
+        for own in [section != Section::Teardown, section == Section::Teardown] {
+            let begin = into.len();
+            let room = max.max(1) - (begin - first);
+            progress = match (own, streamed) {
+                _ if room == 0 => Progress::More,
+                (true, _) => self.pull_own(client, section, room, into)?,
+                (false, Some(streamed)) => {
+                    self.pull_streamed(streamed, client, section, room, into)?
+                }
+                (false, None) => Progress::End,
+            };
+            if !own {
+                into[begin..].iter_mut().try_for_each(above_own_handles)?;
+            }
+            if progress == Progress::More {
+                break;
+            }
+        }
+        for operation in &mut into[first..] {
+            operation.seq = self.run_wide_operations;
+            self.run_wide_operations = self.run_wide_operations.saturating_add(1);
+        }
+        Ok(progress)
+    }
+
+    /// Pulls operations that the script's own functions make.
+    fn pull_own(
+        &mut self,
+        client: u32,
+        section: Section,
+        max: usize,
+        into: &mut Vec<Operation>,
+    ) -> Result<Progress, SourceError> {
         let max = max.max(1);
         if !self.enter(client, section)? {
             return Ok(Progress::End);
         }
         let of = self.header.workload_of(client).map(|(workload, _)| workload);
-        let functions = &self.functions[of.unwrap_or(self.header.workloads.len())];
+        let functions = &self.functions[of.unwrap_or(self.own_workloads)];
         let Some(function) = functions.of(section) else { return Ok(Progress::End) };
         let begun = self.place(client).and_then(|place| self.clients[place].as_deref_mut());
         let Some(begun) = begun else { return Ok(Progress::End) };
@@ -424,11 +558,53 @@ impl OperationSource for Script {
     }
 }
 
+/// Gives the operation of a stream's run-wide client a handle that is none of the script's.
+fn above_own_handles(operation: &mut Operation) -> Result<(), SourceError> {
+    if let OperationKind::Open(OpenOperation { handle_ref, .. })
+    | OperationKind::OnHandle(handle_ref, _) = &mut operation.kind
+    {
+        let number = handle_ref.0.checked_add(MAX_OPEN as u32).ok_or_else(|| SourceError {
+            message: "the run-wide client opens too many files".into(),
+            client: Some(RUN_CLIENT.into()),
+        })?;
+        *handle_ref = HandleRef(number);
+    }
+    Ok(())
+}
+
+/// Returns the names of all workloads: those of the script, then those of its streams.
+///
+/// # Errors
+/// A message if two of them have the same name.
+fn workload_names(
+    workloads: &[DeclaredWorkload],
+    streamed: &StreamHeader,
+) -> Result<Vec<Arc<str>>, String> {
+    let own = workloads.iter().map(|workload| Arc::from(workload.name.as_str()));
+    let names: Vec<Arc<str>> =
+        own.chain(streamed.workloads.iter().map(|workload| Arc::clone(&workload.name))).collect();
+    let mut known = HashSet::new();
+    match names.iter().find(|name| !known.insert(name.to_uppercase())) {
+        Some(twice) => Err(format!(
+            "there are two workloads named '{twice}', at least one of them in a document; bench.merge {{ day = …, night = … }} gives those of documents the names day/{twice} and night/{twice}"
+        )),
+        None => Ok(names),
+    }
+}
+
 fn override_clients(
     workloads: &mut [DeclaredWorkload],
+    streamed: &StreamHeader,
     options: &ScriptOptions,
 ) -> Result<(), ScriptError> {
     for wanted in &options.clients {
+        let of_stream = |name: &String| streamed.workloads.iter().any(|it| *it.name == **name);
+        if workloads.is_empty() || wanted.workload.as_ref().is_some_and(of_stream) {
+            return Err(ScriptError::Clients(format!(
+                "--clients {}: the clients are those of a document; bench.scale_clients {{ to = {} }} in the script makes more of them",
+                wanted.clients, wanted.clients
+            )));
+        }
         let names = || workloads.iter().map(|workload| workload.name.as_str());
         let place = match &wanted.workload {
             Some(name) => names().position(|known| known == name).ok_or_else(|| {
@@ -451,7 +627,8 @@ fn override_clients(
         };
         workloads[place].clients = wanted.clients;
     }
-    let total: u64 = workloads.iter().map(|workload| u64::from(workload.clients)).sum();
+    let own: u64 = workloads.iter().map(|workload| u64::from(workload.clients)).sum();
+    let total = own + u64::from(streamed.workload_clients());
     if total > u64::from(MAX_CLIENTS) {
         return Err(ScriptError::Clients(format!(
             "{total} clients in total; at most {MAX_CLIENTS} are possible"

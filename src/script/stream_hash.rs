@@ -7,11 +7,12 @@ use crate::ir::StreamHeader;
 const IR_VERSION: u32 = 3;
 
 /// Returns `recipe:` and the hash of script, modules, parameters, seed, numbers of clients, bounds
-/// and the version of the operations. The length given to the run is part of the hash if arrivals
+/// the version of the operations, and the paths and hashes of the documents it loads. The length given to the run is part of the hash if arrivals
 /// depend on it.
 pub(super) fn stream_hash(
     script: &str,
     header: &StreamHeader,
+    documents: &[(String, String)],
     options: &ScriptOptions,
     duration_ns: Option<u64>,
 ) -> String {
@@ -39,6 +40,11 @@ pub(super) fn stream_hash(
         part(&workload.clients.to_le_bytes());
     }
     part(format!("{:?} {:?}", options.iterations, options.nominal_bound_ns).as_bytes());
+    for (path, hash) in documents {
+        part(b"document");
+        part(path.as_bytes());
+        part(hash.as_bytes());
+    }
     if let Some(duration_ns) = duration_ns {
         part(b"duration");
         part(&duration_ns.to_le_bytes());

@@ -55,7 +55,7 @@ pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'
     match nearest(&word, known.iter().copied()) {
         Some(near) => format!("unknown {what} '{word}': did you mean '{near}'?"),
         None if known.is_empty() => format!("unknown {what} '{word}'"),
-        None if known.len() > 24 => format!("unknown {what} '{word}'"),
+        None if known.len() > 40 => format!("unknown {what} '{word}'"),
         None => format!("unknown {what} '{word}': there is {}", known.join(", ")),
     }
 }

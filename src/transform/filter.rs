@@ -27,6 +27,17 @@ pub struct FilterStage {
     pub to_ns: Option<u64>,
 }
 
+impl FilterStage {
+    /// Returns whether it has no condition.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_none()
+            && self.path.is_none()
+            && self.clients.is_none()
+            && self.from_ns.is_none()
+            && self.to_ns.is_none()
+    }
+}
+
 impl StreamStage for FilterStage {
     fn apply(
         &self,

@@ -9,15 +9,16 @@ use super::stream::{ClientReader, OperationStream, StagePlace, StreamFacts, Tran
 use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS};
 use crate::ir::{Due, Operation, Progress, Section, SourceError, StreamHeader, Workload};
 
-/// An input of a merge, and the name by which its clients are told apart.
+/// An input of a merge.
 pub struct MergeInput {
-    pub name: String,
+    /// The name by which its clients are told apart. None: its workloads and clients keep theirs.
+    pub name: Option<String>,
     pub stream: Rc<dyn OperationStream>,
 }
 
 /// Merges streams into one, which has the clients of all.
 ///
-/// A client is named `<input>/<client>`. With `join`, clients of the same name in the same workload
+/// A client is named `<input>/<client>`, if the input has a name. With `join`, clients of the same name in the same workload
 /// are one client, which does what each of them does, in the order of time; their iterations must
 /// name times from time zero. A merge of one stream is the stream itself.
 ///
@@ -36,27 +37,25 @@ pub fn merge(
     let mut workloads: Vec<MergedWorkload> = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
         let header = &input.stream.facts().header;
+        let of_input = |name: &str| match &input.name {
+            Some(input) if !join => format!("{input}/{name}"),
+            _ => name.to_string(),
+        };
         let mut client = 0;
         for workload in &header.workloads {
             let known = workloads.iter().position(|it| join && it.name == *workload.name);
             let merged = match known {
                 Some(at) => &mut workloads[at],
                 None => {
-                    let name = if join {
-                        &*workload.name
-                    } else {
-                        &format!("{}/{}", input.name, workload.name)
-                    };
-                    workloads.push(MergedWorkload::new(name, workload));
+                    workloads.push(MergedWorkload::new(&of_input(&workload.name), workload));
                     let last = workloads.len() - 1;
                     &mut workloads[last]
                 }
             };
             for id in 0..workload.clients {
-                let name: Arc<str> = match (&workload.client_names, join) {
-                    (Some(names), true) => Arc::clone(&names[id as usize]),
-                    (Some(names), false) => format!("{}/{}", input.name, names[id as usize]).into(),
-                    (None, _) => id.to_string().into(),
+                let name: Arc<str> = match &workload.client_names {
+                    Some(names) => of_input(&names[id as usize]).into(),
+                    None => id.to_string().into(),
                 };
                 merged.add(name, MergedClient { input: number as u32, client });
                 client += 1;

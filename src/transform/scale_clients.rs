@@ -32,6 +32,11 @@ pub struct ScaleClientsStage {
     pub path: PathTemplate,
 }
 
+impl ScaleClientsStage {
+    /// The path of a clone, if none is given.
+    pub const PATH: &str = "clone{k}/{path}";
+}
+
 impl StreamStage for ScaleClientsStage {
     fn apply(
         &self,
@@ -42,7 +47,7 @@ impl StreamStage for ScaleClientsStage {
         let clients = facts.header.workload_clients();
         if self.to < clients || clients == 0 {
             return Err(place.refuse(format!(
-                "the stream has {clients} clients, and {} are fewer; bench.filter {{ client = … }} drops clients",
+                "the stream has {clients} clients, and {} are fewer: clients are added, and none is dropped",
                 self.to
             )));
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::stream::{ClientReader, OperationStream};
+use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
 
 /// A stream as a source. It numbers the operations of each client in their order.
@@ -29,6 +30,22 @@ impl TransformedSource {
         let facts = stream.facts();
         let (header, ids_stay_unique) = (facts.header.clone(), facts.ids_stay_unique);
         TransformedSource { stream, header, ids_stay_unique, clients: FxHashMap::default() }
+    }
+
+    /// Sets the name of the stream in results.
+    pub fn set_ir_hash(&mut self, ir_hash: String) {
+        self.header.ir_hash = ir_hash;
+    }
+
+    /// Scales the phases, if there are any: see [`phases::scaled`].
+    ///
+    /// # Errors
+    /// The errors of [`phases::scaled`].
+    pub fn scale_phases(&mut self, recorded_ns: u64) -> Result<(), PhaseScalingError> {
+        if !self.header.phases.is_empty() {
+            self.header.phases = phases::scaled(&self.header.phases, recorded_ns)?;
+        }
+        Ok(())
     }
 }
 

@@ -213,13 +213,16 @@ fn flags_that_are_for_scripts_are_refused_with_a_document() {
             "-p is for scripts, and x.jsonl is a document: compile its script anew with -p",
         ),
         (
-            "--clients 3",
-            "--clients is for scripts, and x.jsonl is a document: compile its script anew with --clients",
+            "--clients w=3",
+            "--clients is one number for x.jsonl, which is a document: all of its clients are cloned together",
         ),
-        ("--iterations 3", "--iterations is for scripts"),
     ] {
         let ended = place.smbench(&format!("run x.jsonl --target sim {flag}")).end().exits(2);
         assert_eq!(ended.stderr.lines().next(), Some(&*format!("error: {message}")));
     }
+    let ended = place.smbench("validate x.jsonl --clients 3").end().exits(2);
+    let message =
+        "--clients makes no difference to the check of x.jsonl: give it to run or compile";
+    assert_eq!(ended.stderr.lines().next(), Some(&*format!("error: {message}")));
     assert_eq!(place.names(), ["x.jsonl"]);
 }

@@ -44,6 +44,7 @@ mod summary;
 mod targets;
 mod terminal;
 mod thresholds;
+mod transforms;
 mod trust;
 mod unread;
 mod usage;

@@ -187,11 +187,8 @@ fn a_parameter_of_a_document_is_answered_with_how_to_compile_it_anew() {
         assert!(!said.contains("--shards"), "{line}: {said}");
     }
     assert!(refused(&place, "run d.jsonl --shrads 5").contains("'--shards'"));
-    for flag in ["-p", "--clients"] {
-        let said = refused(&place, &format!("run d.jsonl {flag} users=5"));
-        let tip = format!("d.jsonl is a document: compile its script anew with {flag}\n");
-        assert!(said.contains(&tip), "{said}");
-    }
+    let said = refused(&place, "run d.jsonl -p users=5");
+    assert!(said.contains("d.jsonl is a document: compile its script anew with -p\n"), "{said}");
 }
 
 #[test]

@@ -16,7 +16,9 @@ use super::super::client::ScriptClient;
 use super::super::host::ScriptHost;
 use super::super::members::CLIENT_METHODS;
 use super::super::values::{LARGEST_EXACT, bool_or, computed_ns, fail, fault, shown, size, text};
+use super::mapped_operation::is_mapped_operation;
 use super::options::{common, create, payload};
+use super::paths::{below_root, of, path};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set};
 use crate::ir::operation::MAX_FILE_BYTES;
 use crate::ir::payload::MAX_IO_BYTES;
@@ -46,6 +48,16 @@ pub(super) fn register(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
             refuse_to_set(&name, "a client", KEEP_BY_CLIENT)
         });
         registry.add_meta_field("__type", "client");
+        let owner = Rc::clone(host);
+        registry.add_meta_method("__call", move |_, object, given: Value| {
+            if !is_mapped_operation(&given) {
+                return fail!(
+                    "emit takes the operation that the function was given: emit(op); others are made with emit:stat(path) and the like, not with {}",
+                    shown(&given)
+                );
+            }
+            active(&owner, object, |client| client.emit_mapped().map_err(fault))
+        });
         fields(registry, host);
         timing(registry, host);
         open(registry, host);
@@ -270,10 +282,6 @@ fn emit(
     Ok(())
 }
 
-fn of(operation: &str, problem: impl std::fmt::Display) -> mlua::Error {
-    fault(format!("{operation}: {problem}"))
-}
-
 fn handle_of(client: &ScriptClient, value: &Value, operation: &str) -> LuaResult<HandleRef> {
     match value {
         Value::LightUserData(handle) => {
@@ -284,31 +292,6 @@ fn handle_of(client: &ScriptClient, value: &Value, operation: &str) -> LuaResult
             format!("{} is not a handle; a handle is what c:open returns", shown(other)),
         )),
     }
-}
-
-fn path(value: &Value, operation: &str) -> LuaResult<SharePath> {
-    let Value::String(name) = value else {
-        return Err(of(operation, format!("the path is a string, not {}", shown(value))));
-    };
-    let name = name.to_str().map_err(|_| of(operation, "the path is not valid UTF-8"))?;
-    if name.starts_with("\\\\") || name.starts_with("//") {
-        return Err(of(
-            operation,
-            format!(
-                "{}: paths begin inside the share; --target names the server and the share",
-                shown(value)
-            ),
-        ));
-    }
-    SharePath::new(&name).map_err(|error| of(operation, error))
-}
-
-fn below_root(value: &Value, operation: &str) -> LuaResult<SharePath> {
-    let path = path(value, operation)?;
-    if path.is_root() {
-        return Err(of(operation, "the path is empty, which is the share itself"));
-    }
-    Ok(path)
 }
 
 /// Returns the access mode for `r`, `w` or `rw`, and the disposition it implies.

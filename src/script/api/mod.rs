@@ -11,14 +11,18 @@ use crate::ir::foreign_words::BENCH_FUNCTIONS;
 mod choose;
 mod client;
 mod hooks;
+mod map;
+mod mapped_operation;
 mod metrics;
 mod needs;
 mod on_break;
 mod options;
 mod pace;
 mod params;
+mod paths;
 mod registration;
 mod rng;
+mod streams;
 mod thresholds;
 mod workload;
 
@@ -40,6 +44,8 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     on_break::register(lua, &bench, host)?;
     hooks::register(lua, &bench, host)?;
     metrics::register(lua, &bench, host)?;
+    streams::register(lua, &bench, host)?;
+    map::register(lua, &bench, host)?;
     let names = bench.pairs::<String, Value>().map(|pair| Ok(pair?.0));
     let mut names = names.collect::<LuaResult<Vec<String>>>()?;
     names.sort();
@@ -56,9 +62,11 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     Ok(bench)
 }
 
-/// Registers the types of `c`, metrics and `rng`.
+/// Registers the types of `c`, metrics, `rng`, streams, stages and `op`.
 pub(super) fn register_objects(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     client::register(lua, host)?;
     metrics::register_object(lua, host)?;
-    rng::register(lua, host)
+    rng::register(lua, host)?;
+    streams::register_objects(lua)?;
+    mapped_operation::register(lua, host)
 }

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
-use super::super::declared::DeclaredWorkload;
 use super::super::error::ScriptError;
 use super::super::host::ScriptHost;
 use super::super::values::{bool_field, duration_ns, fail, shown, text, text_field, unknown};
@@ -120,17 +119,16 @@ fn threshold(value: &Value, position: usize, place: String) -> LuaResult<StatedT
 pub(in crate::script) fn checked(
     stated: Vec<StatedThreshold>,
     phases: &[Phase],
-    workloads: &[DeclaredWorkload],
+    workloads: &[&str],
     custom: &CustomKinds,
 ) -> Result<Vec<StatedThreshold>, ScriptError> {
     let unnamed = phases.is_empty().then_some(WHOLE_PHASE);
     let phase_names = || phases.iter().map(|phase| phase.name.as_str()).chain(unnamed);
-    let workload_names = || workloads.iter().map(|workload| workload.name.as_str());
     for threshold in &stated {
         Threshold::new(threshold, custom)
             .map_err(|error| error.to_string())
             .and_then(|read| {
-                let names = read.check_names(phase_names(), workload_names());
+                let names = read.check_names(phase_names(), workloads.iter().copied());
                 names.map_err(|problem| format!("{}: {problem}", threshold.place))
             })
             .map_err(ScriptError::Script)?;

@@ -297,7 +297,7 @@ fn the_top_level() {
         ("local x =", "s.lua:1: Expected identifier when parsing expression, got <eof>"),
         (
             "local x = 1",
-            "s.lua: the script has no workload; add bench.workload { name = …, iteration = function(c, rng) … end }",
+            "s.lua: the script has no workload; add bench.workload { name = …, iteration = function(c, rng) … end }, or load a document with bench.load",
         ),
         (
             "bench.workload { name = 'w' }",
@@ -334,7 +334,7 @@ fn the_top_level() {
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
             "bench.quux('x')",
-            "s.lua:1: unknown function of bench 'quux': there is abort, choose, closed_loop, counter, gauge, histogram, on_break, on_complete, on_end, on_phase, open_loop, params, phases, rate, rng, setup, status, teardown, thresholds, workload",
+            "s.lua:1: unknown function of bench 'quux': there is abort, choose, closed_loop, counter, filter, gauge, histogram, load, map, merge, mix, on_break, on_complete, on_end, on_phase, open_loop, params, phases, rate, repeat_stream, rewrite_paths, rng, sample, scale_clients, setup, shift, status, teardown, thresholds, time_warp, transform, workload",
         ),
         (
             &format!("{ok}\n{ok}"),

@@ -1,0 +1,130 @@
+//! The streams that a script makes of documents.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::error::ScriptError;
+use super::host::ScriptHost;
+use super::options::ScriptOptions;
+use super::stream_plan::{PlacedStage, StreamPlan};
+use crate::ir::directory::{OpenError, regular_file};
+use crate::ir::document::{LoadOptions, load_opened};
+use crate::transform::{
+    DocumentStream, MergeInput, OperationStream, StagePlace, TransformError, merge,
+};
+
+/// Makes the streams of a script, and counts their stages.
+pub(super) struct StreamBuilder<'b> {
+    pub host: &'b ScriptHost,
+    pub options: &'b ScriptOptions,
+    /// The number of stages so far.
+    stages: u32,
+    /// The path and the hash of each document.
+    pub documents: Vec<(String, String)>,
+}
+
+impl<'b> StreamBuilder<'b> {
+    pub fn new(host: &'b ScriptHost, options: &'b ScriptOptions) -> StreamBuilder<'b> {
+        StreamBuilder { host, options, stages: 0, documents: Vec::new() }
+    }
+
+    /// Makes one stream of all that the script runs.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if a document cannot be loaded, or a stage not be applied.
+    pub fn all(
+        &mut self,
+        plans: &[Rc<StreamPlan>],
+    ) -> Result<Option<Rc<dyn OperationStream>>, ScriptError> {
+        if plans.is_empty() {
+            return Ok(None);
+        }
+        let mut inputs = Vec::with_capacity(plans.len());
+        for plan in plans {
+            inputs.push(MergeInput { name: None, stream: self.stream(plan)? });
+        }
+        let place = self.next_place("the streams of the script".into());
+        merge(inputs, false, place).map(Some).map_err(refused)
+    }
+
+    fn stream(&mut self, plan: &StreamPlan) -> Result<Rc<dyn OperationStream>, ScriptError> {
+        match plan {
+            StreamPlan::Document { path, place } => self.document(path, place),
+            StreamPlan::Transformed { input, stages } => {
+                let mut stream = self.stream(input)?;
+                for PlacedStage { stage, place } in stages {
+                    let place = self.next_place(Rc::clone(place));
+                    stream = stage.apply(stream, place).map_err(refused)?;
+                }
+                Ok(stream)
+            }
+            StreamPlan::Merged { inputs, join, place } => {
+                let mut merged = Vec::with_capacity(inputs.len());
+                for (name, plan) in inputs {
+                    merged
+                        .push(MergeInput { name: Some(name.clone()), stream: self.stream(plan)? });
+                }
+                let place = self.next_place(Rc::clone(place));
+                merge(merged, *join, place).map_err(refused)
+            }
+        }
+    }
+
+    fn next_place(&mut self, name: Rc<str>) -> StagePlace {
+        let number = self.stages;
+        self.stages += 1;
+        StagePlace { name, seed: self.options.seed.unwrap_or(0), number }
+    }
+
+    fn document(
+        &mut self,
+        path: &str,
+        place: &str,
+    ) -> Result<Rc<dyn OperationStream>, ScriptError> {
+        let given = self.options.params.iter().any(|(_, value)| value == path);
+        let load_options = LoadOptions {
+            strict: self.options.strict,
+            blob_directories: self.options.blob_directories.clone(),
+        };
+        let project = &self.host.project;
+        let within = project.script.parent().unwrap_or(Path::new("")).join(path);
+        // The user of the command line may read any file, and paths there start from the current
+        // directory.
+        let shown = if given { PathBuf::from(path) } else { project.shown(&within) };
+        let read = || {
+            let opened = match (given, Path::new(path).is_absolute()) {
+                (true, _) => regular_file(&shown),
+                (false, true) => Err(OpenError::Outside),
+                (false, false) => project.directory.regular_file(&within),
+            };
+            let opened = opened.map_err(|error| match error {
+                OpenError::Outside => format!(
+                    "{path:?} is outside of {}; a document elsewhere is named on the command line: bench.load(P.day) with -p day=…",
+                    project.name()
+                ),
+                OpenError::NotAFile => format!("{} is not a regular file", shown.display()),
+                OpenError::Unreadable(error) if given => {
+                    format!("cannot read {}: {error}", shown.display())
+                }
+                OpenError::Unreadable(error) => format!(
+                    "cannot read {}: {error}; a path in the script starts from the script's directory, one given with -p from the current directory",
+                    shown.display()
+                ),
+            })?;
+            let document = load_opened(opened, &shown, &load_options);
+            for warning in document.iter().flat_map(|document| document.warnings()) {
+                tracing::warn!("{}: {warning}", shown.display());
+            }
+            document.map_err(|error| error.to_string())
+        };
+        let document = self.options.documents.document(&shown, read);
+        let document =
+            document.map_err(|problem| ScriptError::Script(format!("{place}: {problem}")))?;
+        self.documents.push((path.to_string(), document.header().ir_hash.clone()));
+        Ok(Rc::new(DocumentStream::new(document)))
+    }
+}
+
+fn refused(error: TransformError) -> ScriptError {
+    ScriptError::Script(error.to_string())
+}
