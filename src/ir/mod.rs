@@ -14,6 +14,7 @@ pub mod operation;
 pub mod panic_message;
 pub mod payload;
 pub mod phases;
+pub mod prerequisites;
 pub mod preview;
 mod sorted_runs;
 pub mod source;
