@@ -31,7 +31,7 @@ const CRATE: &str = "smbench";
 const MODULES: [&str; 9] =
     ["backend", "cli", "ir", "observability", "probe", "protocol", "run", "scheduler", "script"];
 /// The modules below them that log.
-const LOGGING: [&str; 19] = [
+const LOGGING: [&str; 21] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -47,6 +47,8 @@ const LOGGING: [&str; 19] = [
     "run::hooks",
     "run::input",
     "run::lifecycle",
+    "run::namespace_client",
+    "run::prepare",
     "run::probe",
     "run::serve",
     "scheduler::clock::alarm",
