@@ -110,6 +110,10 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> 
     let (mut run, sources) = Run::open(input, options)?;
     run.prepare()?;
     let measurements = run.start(sources).and_then(|shards| run.supervise(shards));
+    if let Err(error) = &measurements {
+        // Shards that did start end, so that cleaning does not wait for them.
+        run.coordinator.abort(CutReason::Internal(format!("{error:#}")));
+    }
     let cleaned = run.clean();
     match measurements {
         Ok(measurements) => run.conclude(&measurements, cleaned),

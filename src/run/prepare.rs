@@ -87,15 +87,17 @@ pub async fn prepare(
     let _progress = maker.show_progress(progress);
     let done = until_stopped(&*access.clock, &maker.stop, signal, maker.make(access)).await;
     let interrupted = maker.stop.is_set();
-    let unfinished = maker.unfinished.borrow().iter().next().cloned();
+    let unfinished = maker.unfinished.borrow().iter().next().map(|path| {
+        format!("; {} may be left with a part of its content: remove it, or the next run takes it for a file of yours", shown(path))
+    });
+    let unfinished = unfinished.unwrap_or_default();
     let result = match done {
-        Some(Err(error)) if !interrupted => Err(error),
         Some(Ok(())) if !interrupted => Ok(maker.counts.borrow().summary),
+        Some(Err(RunError { reason, error })) if !interrupted => {
+            Err(RunError::new(reason, anyhow::anyhow!("{error:#}{unfinished}")))
+        }
         _ => {
-            let left =
-                unfinished.map(|path| format!("; it may have left {} unfinished", shown(&path)));
-            let message =
-                format!("interrupted while preparing the share{}", left.unwrap_or_default());
+            let message = format!("interrupted while preparing the share{unfinished}");
             Err(RunError::new(ExitReason::Interrupted, anyhow::anyhow!(message)))
         }
     };
@@ -218,8 +220,13 @@ impl Maker<'_> {
             }
         }
         self.note_made(path, false);
-        self.unfinished.borrow_mut().insert(path.clone());
+        if file.size > 0 {
+            self.unfinished.borrow_mut().insert(path.clone());
+        }
         let written = self.write(client, file).await;
+        if let Ok(true) = written {
+            self.unfinished.borrow_mut().remove(path);
+        }
         // The file is closed even if it could not be written, so that it can be removed.
         let closed = client.execute(HandleOperation::Close.on(HANDLE)).await;
         let written = written.and_then(|complete| match closed {
@@ -227,7 +234,6 @@ impl Maker<'_> {
             answer => Err(failed("close", path, answer)),
         });
         if let Ok(true) = written {
-            self.unfinished.borrow_mut().remove(path);
             let summary = &mut self.counts.borrow_mut().summary;
             summary.files += 1;
             summary.bytes += file.size;

@@ -367,6 +367,24 @@ fn a_share_of_samba_is_prepared_and_restored() {
 }
 
 #[test]
+fn a_server_that_dies_during_the_preparation_is_reported_with_the_file_that_is_unfinished() {
+    let Some(mut samba) = Samba::start(Settings::default()) else { return };
+    let place = Place::new();
+    place.write("day.json", DAY.replace("3000000", "2000000000000"));
+    let line = format!("day.json --target {} --prepare --clean", samba.url());
+    let mut running = place.run(&line).samba().start();
+    let file = samba.share().join("team/plans/q3.doc");
+    running.until("a file", || fs::metadata(&file).is_ok_and(|file| file.len() > 50_000_000));
+    samba.kill();
+    let ended = running.end().exits(3);
+    let failed = "error: --prepare cannot write team/plans/q3.doc: CONNECTION_LOST: ";
+    assert!(ended.stderr.contains(failed), "{ended:#?}");
+    let unfinished = "; team/plans/q3.doc may be left with a part of its content";
+    assert!(ended.stderr.contains(unfinished), "{ended:#?}");
+    assert!(ended.stderr.contains("--clean left behind "), "{ended:#?}");
+}
+
+#[test]
 fn a_server_that_died_is_reported_with_what_is_left_on_it() {
     let Some(mut samba) = Samba::start(Settings::default()) else { return };
     let place = Place::with_script(LONG);
