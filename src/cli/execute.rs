@@ -128,6 +128,8 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         thresholds: args.thresholds.clone(),
         hook_errors: args.hook_errors,
         oplog: args.oplog,
+        prepare: args.prepare,
+        clean: args.clean,
         out: args.out.clone(),
         progress: !args.quiet,
     };

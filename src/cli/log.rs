@@ -28,10 +28,20 @@ const VARIABLE: &str = "SMBENCH_LOG";
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 const CRATE: &str = "smbench";
 /// The modules of this crate.
-const MODULES: [&str; 9] =
-    ["backend", "cli", "ir", "observability", "probe", "protocol", "run", "scheduler", "script"];
+const MODULES: [&str; 10] = [
+    "backend",
+    "cli",
+    "ir",
+    "observability",
+    "probe",
+    "protocol",
+    "run",
+    "scheduler",
+    "script",
+    "transform",
+];
 /// The modules below them that log.
-const LOGGING: [&str; 20] = [
+const LOGGING: [&str; 22] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -47,6 +57,8 @@ const LOGGING: [&str; 20] = [
     "run::hooks",
     "run::input",
     "run::lifecycle",
+    "run::namespace_client",
+    "run::prepare",
     "run::probe",
     "run::serve",
     "scheduler::clock::alarm",

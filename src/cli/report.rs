@@ -14,7 +14,10 @@ use super::style::{BAD, BOLD, DIM, Style};
 use super::thresholds::thresholds;
 use super::verdict::verdict;
 use crate::observability::Summary;
-use crate::observability::summary::{OperationTotals, OplogSummary, RunSettings, TargetFacts};
+use crate::observability::rounding::nonzero;
+use crate::observability::summary::{
+    CleanedSummary, OperationTotals, OplogSummary, PreparedSummary, RunSettings, TargetFacts,
+};
 use crate::observability::text::printable;
 use crate::protocol::NtStatus;
 
@@ -136,6 +139,8 @@ fn facts(summary: &Summary) -> String {
     lines.extend(expected(summary));
     lines.extend(happenings(summary, totals));
     lines.extend(summary.oplog.map(oplog));
+    lines.extend(summary.prepared.map(prepared));
+    lines.extend(summary.cleaned.as_ref().map(cleaned));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -151,6 +156,24 @@ fn oplog(lines: OplogSummary) -> String {
             )
         }
     }
+}
+
+fn prepared(prepared: PreparedSummary) -> String {
+    let PreparedSummary { directories, files, bytes } = prepared;
+    let directories = match directories {
+        1 => "1 directory".to_string(),
+        directories => format!("{} directories", grouped(directories)),
+    };
+    let mib = nonzero(bytes as f64 / f64::from(1 << 20), 1);
+    format!("prepared    {directories} and {}, {mib} MiB", counted(files, "file"))
+}
+
+fn cleaned(cleaned: &CleanedSummary) -> String {
+    let left = match cleaned.left + cleaned.untracked {
+        0 => String::new(),
+        left => format!(", {} left behind", grouped(left)),
+    };
+    format!("cleaned     {} removed{left}", counted(cleaned.removed, "path"))
 }
 
 /// Returns the line on statuses other than success that `expect` allows. Reads past the end of a
@@ -296,6 +319,23 @@ exit code 4: operations-failed
 results: results/x
 "
         );
+    }
+
+    #[test]
+    fn a_share_that_was_prepared_and_cleaned_has_a_line_for_each() {
+        let mut summary = fixtures::full_summary();
+        let text = render(&summary, None, PLAIN_80);
+        let lines = "prepared    12 directories and 340 files, 5.0 MiB\n\
+                     cleaned     1,400 paths removed, 1 left behind\n";
+        assert!(text.contains(lines), "{text}");
+        summary.prepared = Some(PreparedSummary { directories: 1, files: 1, bytes: 0 });
+        summary.cleaned = Some(CleanedSummary { removed: 1, ..CleanedSummary::default() });
+        let text = render(&summary, None, PLAIN_80);
+        let lines = "prepared    1 directory and 1 file, 0.0 MiB\n\
+                     cleaned     1 path removed\n";
+        assert!(text.contains(lines), "{text}");
+        let plain = render(&sample_summary(), None, PLAIN_80);
+        assert!(!plain.contains("prepared") && !plain.contains("cleaned"));
     }
 
     #[test]

@@ -217,6 +217,21 @@ pub struct RunArgs {
     )]
     pub hook_errors: HookErrorPolicy,
 
+    /// Make what the stream uses and does not make
+    ///
+    /// Before the run, the directories and files are made that the stream uses and does not make
+    /// itself, with the size that it reads. A file that exists is never changed. The stream must
+    /// end: a script needs --iterations.
+    #[arg(long, help_heading = "Target")]
+    pub prepare: bool,
+
+    /// Remove what the run made
+    ///
+    /// After the run, the files and directories are removed that it or --prepare made. What existed
+    /// before is never removed.
+    #[arg(long, help_heading = "Target")]
+    pub clean: bool,
+
     #[arg(
         help = "Directory for the results",
         long_help = "Directory for the results\n\n[default: results/<time>-<script>]",
@@ -290,6 +305,8 @@ mod tests {
                 && args.mode == Mode::Auto
                 && !args.precise
                 && !args.oplog
+                && !args.prepare
+                && !args.clean
         );
     }
 
@@ -298,7 +315,8 @@ mod tests {
         let args = run(
             "smbench run day.lua -p users=10 -p io=4KiB --clients editors=3,readers=4 --clients 5 \
              --target smb://ada@nas/share --duration 1.5s --iterations 7 --seed 18446744073709551615 \
-             --limit 64 --drain 0 --precise --out r --json -q --allow-blobs /a --allow-blobs /b",
+             --limit 64 --drain 0 --precise --out r --json -q --allow-blobs /a --allow-blobs /b \
+             --prepare --clean",
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(args.stream.params, [pair("users", "10"), pair("io", "4KiB")]);
@@ -316,7 +334,7 @@ mod tests {
         assert_eq!((args.limit, args.drain), (Some(64), Duration::ZERO));
         assert_eq!(args.out, Some("r".into()));
         assert_eq!(args.stream.allow_blobs, [PathBuf::from("/a"), PathBuf::from("/b")]);
-        assert!(args.json && args.quiet && args.precise);
+        assert!(args.json && args.quiet && args.precise && args.prepare && args.clean);
     }
 
     #[test]

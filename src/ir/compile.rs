@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::Write;
+use std::ops::Range;
 
 use super::document::header::Header;
 use super::document::limits::MAX_TIME_NS;
@@ -13,7 +14,7 @@ use super::document::{Format, WriteError};
 use super::due::Due;
 use super::nominal::NominalClock;
 use super::operation::{Operation, Section};
-use super::source::{OperationSource, Progress, SourceError};
+use super::source::{OperationSource, Progress, SourceError, StreamHeader};
 
 /// The bounds of a stream. The stream ends at the bound that is reached first. Setup and teardown
 /// are always complete.
@@ -87,16 +88,8 @@ pub fn compile(
         return Err(CompileError::Unbounded);
     }
     let mut writer = DocumentWriter::new(format, &Header::from(&header), out)?;
-    let clients = header.workload_clients();
-    let run_client = clients..header.clients();
     let (mut nominal_ns, mut at_bound) = (0, false);
-    for (section, range) in [
-        (Section::Setup, run_client.clone()),
-        (Section::Setup, 0..clients),
-        (Section::Iteration, 0..clients),
-        (Section::Teardown, 0..clients),
-        (Section::Teardown, run_client),
-    ] {
+    for (section, range) in sections(&header) {
         let must_move =
             section == Section::Iteration && !header.bounded && bounds.operations.is_none();
         let mut merge = SectionMerge::new(source, section, range, must_move)?;
@@ -125,6 +118,41 @@ pub fn compile(
         at_bound,
         dropped: written.dropped,
     })
+}
+
+/// Passes every operation of a bounded stream to `each`, in the order in which [`compile`] writes
+/// them. Memory does not grow with the number of operations.
+///
+/// # Errors
+/// The first error of `each`, or a [`CompileError`] if the stream breaks off.
+pub fn for_each_operation<E: From<CompileError>>(
+    source: &mut dyn OperationSource,
+    mut each: impl FnMut(&Operation) -> Result<(), E>,
+) -> Result<(), E> {
+    let header = source.header().clone();
+    if !header.bounded {
+        return Err(CompileError::Unbounded.into());
+    }
+    for (section, range) in sections(&header) {
+        let mut merge = SectionMerge::new(source, section, range, false)?;
+        while let Some((_, operation)) = merge.next()? {
+            each(&operation)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the sections of a stream and the clients that have them, in their order.
+fn sections(header: &StreamHeader) -> [(Section, Range<u32>); 5] {
+    let clients = header.workload_clients();
+    let run_client = clients..header.clients();
+    [
+        (Section::Setup, run_client.clone()),
+        (Section::Setup, 0..clients),
+        (Section::Iteration, 0..clients),
+        (Section::Teardown, 0..clients),
+        (Section::Teardown, run_client),
+    ]
 }
 
 /// The merge of one section of a range of clients, in order.
@@ -157,7 +185,7 @@ impl<'s> SectionMerge<'s> {
     fn new(
         source: &'s mut dyn OperationSource,
         section: Section,
-        range: std::ops::Range<u32>,
+        range: Range<u32>,
         must_move: bool,
     ) -> Result<SectionMerge<'s>, CompileError> {
         let count = range.len();

@@ -14,6 +14,7 @@ pub mod operation;
 pub mod panic_message;
 pub mod payload;
 pub mod phases;
+pub mod prerequisites;
 pub mod preview;
 pub mod random;
 mod sorted_runs;

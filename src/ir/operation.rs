@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blobs::Blob;
 use super::due::Due;
 use super::payload::Payload;
-use crate::protocol::create::CreateDisposition;
+use crate::protocol::create::{CreateDisposition, FILE_NON_DIRECTORY_FILE};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
 /// The largest size of a file, which is a signed 64-bit number (MS-FSA).
@@ -353,6 +353,21 @@ impl OperationKind {
             OperationKind::OnHandle(..) => None,
             OperationKind::ByPath(operation) => Some(operation.paths().0),
         }
+    }
+}
+
+impl OpenOperation {
+    /// Returns the disposition that is sent: the parameters' own, or else that of the mode.
+    pub fn sent_disposition(&self) -> CreateDisposition {
+        let asked = self.extensions.as_ref().and_then(|parameters| parameters.disposition);
+        asked.unwrap_or(self.disposition)
+    }
+
+    /// Returns the create options that are sent. A backend opens no directory unless they ask for
+    /// one.
+    pub fn sent_create_options(&self) -> u32 {
+        let asked = self.extensions.as_ref().and_then(|parameters| parameters.create_options);
+        asked.unwrap_or(FILE_NON_DIRECTORY_FILE)
     }
 }
 

@@ -11,7 +11,10 @@ use super::layout::Layout;
 use super::live::Live;
 use super::metrics::Measurements;
 use super::recorder::Recorder;
-use super::summary::{OplogSummary, RunFacts, RunSettings, SilentClients, Summary, TargetFacts};
+use super::summary::{
+    CleanedSummary, OplogSummary, PreparedSummary, RunFacts, RunSettings, SilentClients, Summary,
+    TargetFacts,
+};
 use super::thresholds::ThresholdSummary;
 use super::thresholds::metric::Unit;
 use super::trust::{Cause, HookEvents, Processors};
@@ -321,6 +324,8 @@ pub fn facts() -> RunFacts {
         generators: 1,
         hook_events: HookEvents::default(),
         oplog: None,
+        prepared: None,
+        cleaned: None,
         metrics: BTreeMap::new(),
         phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
         setup: Duration::from_millis(3),
@@ -354,6 +359,13 @@ pub fn full_summary() -> Summary {
         processors: Some(Processors { cores: 4, used: 1.25, ..Processors::default() }),
         metrics: metrics(),
         oplog: Some(OplogSummary { written: 1_000, dropped: 3 }),
+        prepared: Some(PreparedSummary { directories: 12, files: 340, bytes: 5 << 20 }),
+        cleaned: Some(CleanedSummary {
+            removed: 1_400,
+            left: 1,
+            untracked: 0,
+            first_left: Some("team/doc: STATUS_ACCESS_DENIED".into()),
+        }),
         ..facts()
     };
     let mut summary = Summary::new(facts, &measurements());

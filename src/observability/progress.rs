@@ -62,10 +62,7 @@ impl ProgressDisplay {
             current = stages.try_iter().last().unwrap_or_else(|| current.clone());
             content(&current.0, current.1.elapsed(), live.totals())
         };
-        let thread = match is_drawn {
-            true => ProgressLines::spawn(move |ended| draw(ended, look)),
-            false => ProgressLines::start(enabled, look),
-        };
+        let thread = show(enabled, look);
         let stages = enabled.then_some(sender);
         ProgressDisplay { stages, is_drawn, _thread: thread, last: RefCell::new(None) }
     }
@@ -82,6 +79,15 @@ impl ProgressDisplay {
             // The thread ends only when this value is dropped.
             let _ = sender.send((stage, Instant::now()));
         }
+    }
+}
+
+/// Shows the content that `look` returns until the result is dropped: as a moving line on a
+/// terminal, elsewhere as a new line every few seconds.
+pub fn show(enabled: bool, look: impl FnMut() -> StageProgress + Send + 'static) -> ProgressLines {
+    match enabled && standard_error::is_drawable() {
+        true => ProgressLines::spawn(move |ended| draw(ended, look)),
+        false => ProgressLines::start(enabled, look),
     }
 }
 

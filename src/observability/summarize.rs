@@ -95,6 +95,8 @@ impl Summary {
             failed_clients: failed_clients(measurements),
             silent_clients: silent_clients(measurements),
             cleanup: connections.cleanup,
+            prepared: facts.prepared,
+            cleaned: facts.cleaned,
             metrics: facts.metrics,
             target: facts.target,
             problems: facts.problems,

@@ -40,6 +40,10 @@ pub struct RunFacts {
     pub hook_events: HookEvents,
     /// The counts of the operation log, if one was asked for.
     pub oplog: Option<OplogSummary>,
+    /// The preparation of the share, with `--prepare`.
+    pub prepared: Option<PreparedSummary>,
+    /// The cleaning of the share, with `--clean`.
+    pub cleaned: Option<CleanedSummary>,
     /// The metrics that the script declared, by name.
     pub metrics: BTreeMap<String, MetricSummary>,
     /// How long each phase really took, in the order of the phases; those
@@ -168,6 +172,12 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_clients: Option<SilentClients>,
     pub cleanup: Cleanup,
+    /// Files and directories that were made before the run; absent without `--prepare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<PreparedSummary>,
+    /// Files and directories that were removed after the run; absent without `--clean`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleaned: Option<CleanedSummary>,
     /// Metrics that the script declared, by name. Values are in the unit of the metric; a
     /// value that was never given is absent.
     pub metrics: BTreeMap<String, MetricSummary>,
@@ -396,6 +406,35 @@ pub struct OplogSummary {
     pub written: u64,
     /// Lines that were dropped because the disk was too slow for them, or full.
     pub dropped: u64,
+}
+
+/// Files and directories that were made before the run, because the stream uses them and does not
+/// make them. Those that existed are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PreparedSummary {
+    /// Directories that were made.
+    pub directories: u64,
+    /// Files that were made.
+    pub files: u64,
+    /// Bytes written into these files.
+    pub bytes: u64,
+}
+
+/// The removal of what the run made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CleanedSummary {
+    /// Files and directories that were removed.
+    pub removed: u64,
+    /// Files and directories that are still there, and that the run made or may have made.
+    pub left: u64,
+    /// Files and directories that the run made when it already remembered as many as it can. The
+    /// run itself may have removed some of them.
+    pub untracked: u64,
+    /// Path of the first that was left, and the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_left: Option<String>,
 }
 
 /// Clients that gave up reconnecting.

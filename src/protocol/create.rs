@@ -68,6 +68,11 @@ pub enum CreateDisposition {
     OverwriteIf = 5,
 }
 
+/// CreateOptions, MS-SMB2 2.2.13.
+pub const FILE_DIRECTORY_FILE: u32 = 0x0000_0001;
+pub const FILE_NON_DIRECTORY_FILE: u32 = 0x0000_0040;
+pub const FILE_DELETE_ON_CLOSE: u32 = 0x0000_1000;
+
 /// The result of setting a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {

@@ -146,6 +146,32 @@ impl Input {
         Ok(Stream { header, sources })
     }
 
+    /// Opens the input once more, to read its operations ahead of the run on this thread. Prints
+    /// nothing that opening it has printed already.
+    ///
+    /// # Errors
+    /// The input is invalid.
+    pub fn open_again(
+        &self,
+        time_scale: f64,
+        duration: Option<Duration>,
+    ) -> anyhow::Result<Box<dyn OperationSource>> {
+        match self.lasting(time_scale, duration) {
+            Input::Script(options) => {
+                let quiet = Input::Script(ScriptOptions { quiet: true, ..options });
+                let whole = ClientPartition { part: 0, of: 1 };
+                quiet.load(time_scale, whole).map_err(|error| anyhow::anyhow!(error))
+            }
+            Input::Document { path, options, multiple, .. } => {
+                let document = document::load(&path, &options)?;
+                Ok(match multiple == DocumentMultiple::default() {
+                    true => Box::new(document),
+                    false => Box::new(multiple.of(&document)?),
+                })
+            }
+        }
+    }
+
     fn load(
         &self,
         time_scale: f64,

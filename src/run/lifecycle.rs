@@ -11,12 +11,17 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::clean::{Cleaning, clean, left_behind};
 use super::error::RunError;
 use super::hooks::RunHooks;
 use super::input::Input;
+use super::made_paths::MadePaths;
+use super::made_tracker::MadeTracker;
 use super::mode;
+use super::namespace_client::NamespaceAccess;
 use super::options::{MAX_THREADS, RunOptions};
 use super::phases::{self, PhasePosition};
+use super::prepare::{find_prerequisites, prepare};
 use super::processors::ProcessorWatch;
 use super::shards::{ShardSink, Shards};
 use super::signals::Signals;
@@ -24,6 +29,7 @@ use super::stage_display::StageDisplay;
 use super::threshold_checks::{self, ThresholdChecks};
 use crate::backend::registry::BackendSettings;
 use crate::backend::{BackendContext, Clock, Feature, SMBBackend, open_files};
+use crate::ir::prerequisites::Prerequisites;
 use crate::ir::units::nanoseconds;
 use crate::ir::{Phase, StreamHeader};
 use crate::observability::Layout;
@@ -33,7 +39,7 @@ use crate::observability::notes;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
-use crate::observability::summary::RunSettings;
+use crate::observability::summary::{PreparedSummary, RunSettings};
 use crate::observability::text::{counted, was};
 use crate::observability::{Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts};
 use crate::scheduler::client::ClientSettings;
@@ -68,7 +74,8 @@ pub struct RunOutcome {
 /// Runs `input` against the target and writes the results.
 ///
 /// # Errors
-/// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind.
+/// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind, except
+/// what `--prepare` made, unless `--clean` is given.
 ///
 /// # Examples
 ///
@@ -101,9 +108,20 @@ pub struct RunOutcome {
 /// ```
 pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let (mut run, sources) = Run::open(input, options)?;
-    let shards = run.start(sources).map_err(RunError::internal)?;
-    let measurements = run.supervise(shards).map_err(RunError::internal)?;
-    run.conclude(&measurements)
+    run.prepare()?;
+    let measurements = run.start(sources).and_then(|shards| run.supervise(shards));
+    if let Err(error) = &measurements {
+        // Shards that did start end, so that cleaning does not wait for them.
+        run.coordinator.abort(CutReason::Internal(format!("{error:#}")));
+    }
+    let cleaned = run.clean();
+    match measurements {
+        Ok(measurements) => run.conclude(&measurements, cleaned),
+        Err(error) => {
+            warn_of_leftovers(cleaned.as_ref());
+            Err(RunError::internal(error))
+        }
+    }
 }
 
 /// A run. Its fields are dropped in their order: the operation log removes its empty file before
@@ -123,6 +141,11 @@ struct Run<'a> {
     backend: Arc<dyn SMBBackend>,
     clock: Arc<RealClock>,
     hooks: RunHooks,
+    /// What the stream needs and does not make, until it was prepared.
+    prerequisites: Option<Prerequisites>,
+    prepared: Option<PreparedSummary>,
+    /// What the run has made and not removed, with `--clean`.
+    made: Option<MadeTracker>,
     processors: ProcessorWatch,
     layout: Arc<Layout>,
     header: Arc<StreamHeader>,
@@ -150,6 +173,13 @@ impl Run<'_> {
             .map_err(RunError::invalid)?;
         drop(reading);
         let header = Arc::new(stream.header);
+        if options.prepare && !header.bounded {
+            return Err(RunError::invalid(anyhow::anyhow!(
+                "--prepare reads the whole stream before the run, and this script never ends: bound it with --iterations N (per client); --operations and --duration bound the run, not the stream"
+            )));
+        }
+        let prerequisites =
+            options.prepare.then(|| find_prerequisites(input, options)).transpose()?;
         let ends = header.bounded || options.operations.is_some();
         let phases =
             phases::planned(&header.phases, ends, options.duration).map_err(RunError::invalid)?;
@@ -205,6 +235,9 @@ impl Run<'_> {
             backend,
             clock,
             hooks,
+            prerequisites,
+            prepared: None,
+            made: None,
             processors: ProcessorWatch::default(),
             layout,
             header,
@@ -214,6 +247,62 @@ impl Run<'_> {
             defects: Vec::new(),
         };
         Ok((run, stream.sources))
+    }
+
+    /// Makes what the stream needs, with `--prepare`, and starts to follow what the run makes, with
+    /// `--clean`.
+    fn prepare(&mut self) -> Result<(), RunError> {
+        let mut made = MadePaths::default();
+        if let Some(needed) = self.prerequisites.take() {
+            let (access, progress) = (self.access(), self.options.progress);
+            let (runtime, signals) = &mut self.signals;
+            let preparation = runtime.block_on(prepare(&access, &needed, progress, signals.next()));
+            made = preparation.made;
+            match preparation.result {
+                Ok(prepared) => self.prepared = Some(prepared),
+                Err(error) => {
+                    if self.options.clean {
+                        let cleaned = self.remove(&made);
+                        warn_of_leftovers(Some(&cleaned));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        if self.options.clean {
+            let tracker = MadeTracker::start(made, self.clock.clone())
+                .context("the thread of --clean did not start");
+            self.made = Some(tracker.map_err(RunError::internal)?);
+        }
+        Ok(())
+    }
+
+    /// Removes what the run made, with `--clean`. The shards have ended.
+    fn clean(&mut self) -> Option<Cleaning> {
+        let Some(made) = self.made.take()?.finish() else {
+            self.defects.push("the thread of --clean panicked, so nothing was removed".into());
+            return None;
+        };
+        if self.coordinator.timeline().was_stopped() {
+            return Some(left_behind(&made, "the run was stopped at once"));
+        }
+        Some(self.remove(&made))
+    }
+
+    fn remove(&mut self, made: &MadePaths) -> Cleaning {
+        let (access, progress) = (self.access(), self.options.progress);
+        let (runtime, signals) = &mut self.signals;
+        runtime.block_on(clean(&access, made, progress, signals.next()))
+    }
+
+    fn access(&self) -> NamespaceAccess {
+        NamespaceAccess {
+            backend: self.backend.clone(),
+            clock: self.clock.clone(),
+            header: self.header.clone(),
+            connect_timeout_ns: nanoseconds(self.options.timeouts.connect),
+            op_timeout_ns: nanoseconds(self.options.timeouts.operation),
+        }
     }
 
     /// Starts the shards, each on a thread of its own.
@@ -253,6 +342,7 @@ impl Run<'_> {
                 recorder: Recorder::new(self.layout.clone(), self.live.shard(index)),
                 hooks: self.hooks.hooks.as_ref().and_then(Hooks::tap),
                 oplog: self.oplog.as_ref().and_then(Oplog::tap),
+                made: self.made.as_ref().map(MadeTracker::tap),
                 live: self.live.clone(),
                 workload_clients: header.workload_clients(),
                 watched: self.thresholds.shard(index),
@@ -338,7 +428,11 @@ impl Run<'_> {
     }
 
     /// Finishes hooks and files, and returns the results.
-    fn conclude(mut self, measurements: &Measurements) -> Result<RunOutcome, RunError> {
+    fn conclude(
+        mut self,
+        measurements: &Measurements,
+        cleaned: Option<Cleaning>,
+    ) -> Result<RunOutcome, RunError> {
         let finishing = ProgressLines::of_stage(self.options.progress, "finishing hooks and files");
         let stopped = self.coordinator.timeline().was_stopped();
         let drain = if stopped { Duration::ZERO } else { self.options.timeouts.drain };
@@ -346,10 +440,17 @@ impl Run<'_> {
 
         let reason = self.coordinator.timeline().reason().cloned();
         if let Some(CutReason::Connect(reason)) = reason {
+            warn_of_leftovers(cleaned.as_ref());
             return Err(RunError::new(ExitReason::Unreachable, anyhow::anyhow!(reason)));
         }
         let mut facts = self.facts(measurements);
         (facts.hook_events, facts.metrics) = (hooks.events, hooks.metrics);
+        // What was left behind does not change the exit code, as failures in teardown do not.
+        if let Some(Cleaning { summary, interrupted }) = cleaned.clone() {
+            facts.cleaned = Some(summary);
+            facts.exit_reasons.extend(interrupted.then_some(ExitReason::Interrupted));
+        }
+        facts.problems.extend(cleaned.as_ref().and_then(Cleaning::problem));
         standard_error::flush();
         facts.notes.extend(standard_error::dropped());
         if let Some(oplog) = self.oplog.take() {
@@ -439,6 +540,8 @@ impl Run<'_> {
             phases,
             hook_events: Default::default(),
             oplog: None,
+            prepared: self.prepared,
+            cleaned: None,
             metrics: Default::default(),
             generators: self.generators,
             setup: spent([Stage::RunSetup, Stage::Setup]),
@@ -465,6 +568,13 @@ impl Run<'_> {
             encryption: server.encryption,
             server: server.server,
         }
+    }
+}
+
+/// Reports what was left behind where there is no summary that could say it.
+fn warn_of_leftovers(cleaned: Option<&Cleaning>) {
+    if let Some(problem) = cleaned.and_then(Cleaning::problem) {
+        tracing::warn!("{problem}");
     }
 }
 

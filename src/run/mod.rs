@@ -1,18 +1,29 @@
 //! The commands' work, put together from all other modules: [`run`], [`compile`], [`probe`] and
 //! [`serve`].
 
+mod clean;
 mod compile;
 mod error;
 mod hooks;
 mod input;
 mod lifecycle;
+mod made_paths;
+#[cfg(test)]
+mod made_paths_tests;
+mod made_tracker;
 mod mode;
+mod namespace_client;
 mod options;
 mod phases;
+mod prepare;
 mod probe;
 mod processors;
 mod serve;
 mod shards;
+#[cfg(test)]
+mod share_model;
+#[cfg(test)]
+mod share_tests;
 mod signals;
 mod stage_display;
 mod threshold_checks;

@@ -51,6 +51,10 @@ pub struct RunOptions {
     pub hook_errors: HookErrorPolicy,
     /// Whether to write a line for each operation and each break.
     pub oplog: bool,
+    /// Whether to make, before the run, what the stream uses and does not make.
+    pub prepare: bool,
+    /// Whether to remove, after the run, what it made.
+    pub clean: bool,
     /// Directory for the results; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Whether to show progress: a line on a terminal, else a log event every five seconds.
@@ -104,6 +108,8 @@ impl RunOptions {
             thresholds: Vec::new(),
             hook_errors: HookErrorPolicy::Report,
             oplog: false,
+            prepare: false,
+            clean: false,
             out: None,
             progress: false,
         }

@@ -7,6 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::made_tracker::MadeTap;
 use crate::ir::{Event, EventSink};
 use crate::observability::Layout;
 use crate::observability::live::Live;
@@ -97,6 +98,8 @@ pub struct ShardSink {
     pub hooks: Option<HookTap>,
     /// The operation log's tap, with `--oplog`.
     pub oplog: Option<OplogTap>,
+    /// The tap of `--clean`.
+    pub made: Option<MadeTap>,
     pub live: Arc<Live>,
     /// Number of clients of workloads. The client of run-wide setup has this number.
     pub workload_clients: u32,
@@ -116,6 +119,9 @@ impl EventSink for ShardSink {
                 tap.completed(event, |event| self.recorder.path(event));
             }
             _ => {}
+        }
+        if let Some(made) = &self.made {
+            made.event(&event);
         }
         if let Some(oplog) = &mut self.oplog {
             oplog.event(&event, |event| self.recorder.path(event));

@@ -322,22 +322,13 @@ impl ClientTask {
         // The semaphore is never closed, so this never fails. The permit is held during the
         // attempt.
         let _turn = settings.connecting.acquire().await;
-        let bound_ns = settings.clock.now_ns().saturating_add(settings.connect_timeout_ns);
-        let attempt = AssertUnwindSafe(settings.backend.connect(self.client_idx)).catch_unwind();
-        let (reason, transient) = match select(attempt, settings.clock.sleep_until(bound_ns)).await
-        {
-            Either::Left((Ok(connected), _)) => return connected,
-            Either::Left((Err(panic), _)) => {
-                (format!("the backend panicked: {}", panic_message(&*panic)), false)
-            }
-            Either::Right(_) => {
-                let bound_s = settings.connect_timeout_ns as f64 / 1e9;
-                (format!("no answer within {bound_s} s (--connect-timeout)"), true)
-            }
-        };
-        let Endpoint { server, user } = settings.backend.endpoint();
-        let (stage, account_refused) = (ConnectStage::Connect, false);
-        Err(ConnectError { server, user, stage, reason, transient, account_refused })
+        connect_in_time(
+            &*settings.backend,
+            &*settings.clock,
+            self.client_idx,
+            settings.connect_timeout_ns,
+        )
+        .await
     }
 
     /// Tries to reconnect, with a backoff from 100 ms to 5 s, until `--reconnect-timeout` has
@@ -389,6 +380,34 @@ impl ClientTask {
             self.reports.borrow_mut().push_back((self.slot, Report::Break(Box::new(event))));
         }
     }
+}
+
+/// Connects a client, unless that takes longer than `timeout_ns`.
+///
+/// # Errors
+/// The backend's [`ConnectError`], or one that says that the time was over or that the backend
+/// panicked.
+pub async fn connect_in_time(
+    backend: &dyn SMBBackend,
+    clock: &dyn Clock,
+    client_idx: u32,
+    timeout_ns: u64,
+) -> Result<Box<dyn SMBConnectionInner>, ConnectError> {
+    let bound_ns = clock.now_ns().saturating_add(timeout_ns);
+    let attempt = AssertUnwindSafe(backend.connect(client_idx)).catch_unwind();
+    let (reason, transient) = match select(attempt, clock.sleep_until(bound_ns)).await {
+        Either::Left((Ok(connected), _)) => return connected,
+        Either::Left((Err(panic), _)) => {
+            (format!("the backend panicked: {}", panic_message(&*panic)), false)
+        }
+        Either::Right(_) => {
+            let bound_s = timeout_ns as f64 / 1e9;
+            (format!("no answer within {bound_s} s (--connect-timeout)"), true)
+        }
+    };
+    let Endpoint { server, user } = backend.endpoint();
+    let (stage, account_refused) = (ConnectStage::Connect, false);
+    Err(ConnectError { server, user, stage, reason, transient, account_refused })
 }
 
 /// Returns the failure of a write whose blob was still being read when it timed out.

@@ -32,6 +32,7 @@ mod output;
 mod parameters;
 mod passwords;
 mod paths;
+mod prepare;
 mod probe;
 mod program;
 mod progress;

@@ -91,6 +91,8 @@ impl Outcome {
             server_in_process: false,
             generators: 1,
             processors: None,
+            prepared: None,
+            cleaned: None,
             phases: phases.map(|phase| Duration::from_nanos(phase.duration_ns)).collect(),
             setup: Duration::ZERO,
             teardown: Duration::ZERO,

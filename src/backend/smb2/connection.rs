@@ -24,7 +24,7 @@ use super::wire_format::{COMPOUND_FILE, LISTING_BYTES, NETWORK_OPEN_INFORMATION_
 use crate::backend::{BreakStream, OpError, SMBConnectionInner, SMBFileHandle, break_channel};
 use crate::ir::event::SocketTimes;
 use crate::ir::{OpenMode, PathOperation};
-use crate::protocol::create::CreateDisposition;
+use crate::protocol::create::{CreateDisposition, FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE};
 use crate::protocol::{CreateParameters, Lease, NtStatus, SharePath, lease_key};
 
 // DesiredAccess, MS-SMB2 2.2.13.1: the rights that the Windows kernel requests for GENERIC_READ and
@@ -35,10 +35,6 @@ const FILE_LIST_DIRECTORY: u32 = FileAccessMask::FILE_READ_DATA;
 const READ_ATTRIBUTES: u32 = FileAccessMask::FILE_READ_ATTRIBUTES;
 const SYNCHRONIZE: u32 = FileAccessMask::SYNCHRONIZE;
 const DELETE: u32 = FileAccessMask::DELETE;
-
-// CreateOptions, MS-SMB2 2.2.13.
-const FILE_DIRECTORY_FILE: u32 = 0x0000_0001;
-const FILE_NON_DIRECTORY_FILE: u32 = 0x0000_0040;
 
 const FILE_ATTRIBUTE_NORMAL: u32 = 0x0000_0080;
 
