@@ -322,6 +322,7 @@ impl ScriptClient {
             iteration: self.iteration,
             expect,
             id: None,
+            step: None,
             kind,
         };
         let bytes = operation.memory_bytes();
