@@ -182,6 +182,16 @@ function Client:at(time) end
 ---@return boolean
 function Client:running() end
 
+---Gives the operations that `body` makes a name: the report, thresholds, hooks and the
+---operation log show them as one step, from when the first is due to the end of the
+---last. A step may happen inside another, but no deeper, and belongs to one iteration.
+---Returns what `body` returns.
+---@generic T
+---@param name string 1 to 64 letters, digits, "_" and "-"; at most 1,000 different names in a stream
+---@param body fun(): T...
+---@return T...
+function Client:step(name, body) end
+
 ---The random numbers of the running client, the same on every run and host. They
 ---have fractions unless a method returns whole numbers; math.floor makes offsets
 ---and lengths of them.

@@ -32,6 +32,7 @@ mod result_hints;
 mod sandbox;
 mod shared_state_check;
 mod source;
+mod steps;
 mod stream_hash;
 mod values;
 mod vm;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::chunks::shown_path;
+use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
 
 /// A script and the options it is run with.
@@ -25,6 +26,9 @@ pub struct ScriptOptions {
     /// Directories from which writes may read blobs, besides the directory of the script.
     pub blob_directories: Vec<PathBuf>,
     pub limits: ScriptLimits,
+    /// The names of the stream's steps. The VMs that make one stream get clones of the same options,
+    /// and share them.
+    pub step_names: StepNames,
     /// Whether to suppress what the script prints.
     pub quiet: bool,
     /// The name of the script in errors, in place of its path.

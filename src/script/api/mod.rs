@@ -19,6 +19,7 @@ mod pace;
 mod params;
 mod registration;
 mod rng;
+mod step;
 mod thresholds;
 mod workload;
 
@@ -56,9 +57,18 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     Ok(bench)
 }
 
-/// Registers the types of `c`, metrics and `rng`.
+/// Registers the type of `c`, after the top level of the script and before the first client is made.
+pub(super) fn register_clients(
+    lua: &Lua,
+    host: &Rc<ScriptHost>,
+    uses_steps: bool,
+) -> LuaResult<()> {
+    let step = step::method(lua, host)?;
+    client::register(lua, host, step, uses_steps)
+}
+
+/// Registers the types of metrics and `rng`.
 pub(super) fn register_objects(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
-    client::register(lua, host)?;
     metrics::register_object(lua, host)?;
     rng::register(lua, host)
 }
