@@ -391,6 +391,11 @@ function bench.open_loop(options) end
 ---* `.count`, `.rate`, `.late`, `.dropped`, `.cut`, and `.skipped` (no operation of
 ---  it was sent)
 ---
+---Metrics of steps (`c:step`), such as those named `save`:
+---* `step.save.response.X`: from when its first operation is due to the end of its last
+---* `step.save.count`, `.rate`, `.failed` (an operation of it failed), `.skipped`
+---  (no operation of it was sent), `.cut` (by the end of the run)
+---
 ---Metrics of opens:
 ---* `open.granted.X`: opens that were granted X (none ii exclusive batch R RH RW RWH)
 ---* `open.create_action.X` (opened created overwritten superseded)
@@ -454,7 +459,7 @@ function bench.thresholds(thresholds) end
 ---
 ---They are nil for other operations, for failed opens, and if the backend does
 ---not know them. Times of a skipped or cut operation are nil.
----@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"|"create_action"|"file_id"
+---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"step"|"granted"|"create_action"|"file_id"
 
 ---Selects the completions for which a hook is called. Without `phase`: those of
 ---recorded phases. Without `status`: those of operations that were sent.
@@ -463,6 +468,7 @@ function bench.thresholds(thresholds) end
 ---@field workload? string|string[]
 ---@field phase? string|string[] also "setup" and "teardown"
 ---@field path? string|string[] with * (any characters, including /) and ?; for a handle, the path it was opened with
+---@field step? string|string[] the steps an operation belongs to, the outer one included
 ---@field status? string|string[] "ok" (as expected), "failed", "skipped", "cut", or a name ("SHARING_VIOLATION")
 ---@field fields? bench.Field[] the arguments, in this order (default: kind, status, service_ns, response_ns)
 
