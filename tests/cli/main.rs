@@ -39,6 +39,7 @@ mod reaching;
 mod release;
 mod results;
 mod serve;
+mod steps;
 mod streams;
 mod summary;
 mod targets;
