@@ -182,6 +182,16 @@ function Client:at(time) end
 ---@return boolean
 function Client:running() end
 
+---Gives the operations that `body` makes a name: the report, thresholds, hooks and the
+---operation log show them as one step, from when the first is due to the end of the
+---last. A step may happen inside another, but no deeper, and belongs to one iteration.
+---Returns what `body` returns.
+---@generic T
+---@param name string 1 to 64 letters, digits, "_" and "-"; at most 1,000 different names in a stream
+---@param body fun(): T...
+---@return T...
+function Client:step(name, body) end
+
 ---The random numbers of the running client, the same on every run and host. They
 ---have fractions unless a method returns whole numbers; math.floor makes offsets
 ---and lengths of them.
@@ -381,6 +391,11 @@ function bench.open_loop(options) end
 ---* `.count`, `.rate`, `.late`, `.dropped`, `.cut`, and `.skipped` (no operation of
 ---  it was sent)
 ---
+---Metrics of steps (`c:step`), such as those named `save`:
+---* `step.save.response.X`: from when its first operation is due to the end of its last
+---* `step.save.count`, `.rate`, `.failed` (an operation of it failed), `.skipped`
+---  (no operation of it was sent), `.cut` (by the end of the run)
+---
 ---Metrics of opens:
 ---* `open.granted.X`: opens that were granted X (none ii exclusive batch R RH RW RWH)
 ---* `open.create_action.X` (opened created overwritten superseded)
@@ -444,7 +459,7 @@ function bench.thresholds(thresholds) end
 ---
 ---They are nil for other operations, for failed opens, and if the backend does
 ---not know them. Times of a skipped or cut operation are nil.
----@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"granted"|"create_action"|"file_id"
+---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"step"|"granted"|"create_action"|"file_id"
 
 ---Selects the completions for which a hook is called. Without `phase`: those of
 ---recorded phases. Without `status`: those of operations that were sent.
@@ -453,6 +468,7 @@ function bench.thresholds(thresholds) end
 ---@field workload? string|string[]
 ---@field phase? string|string[] also "setup" and "teardown"
 ---@field path? string|string[] with * (any characters, including /) and ?; for a handle, the path it was opened with
+---@field step? string|string[] the steps an operation belongs to, the outer one included
 ---@field status? string|string[] "ok" (as expected), "failed", "skipped", "cut", or a name ("SHARING_VIOLATION")
 ---@field fields? bench.Field[] the arguments, in this order (default: kind, status, service_ns, response_ns)
 
@@ -548,6 +564,7 @@ function bench.filter(conditions) end
 ---@field client string
 ---@field section "setup"|"iteration"|"teardown"
 ---@field iteration integer
+---@field step? string the name of its innermost step
 ---@field id string the operation's id in the document
 ---@field path string
 ---@field dest? string the new path of a rename

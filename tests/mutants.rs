@@ -24,9 +24,10 @@ struct Mutant {
 const ENGINE: &str = "src/scheduler/engine/state_machine.rs";
 const CUT: &str = "src/scheduler/engine/cut.rs";
 const SKIPPED: &str = "src/scheduler/engine/skipped_iterations.rs";
+const STEPS: &str = "src/observability/step_recorder.rs";
 const REPORT: &str = "self.events.push(Event::Completed(completion));";
 
-const MUTANTS: [Mutant; 17] = [
+const MUTANTS: [Mutant; 20] = [
     Mutant {
         name: "a completion is lost",
         file: ENGINE,
@@ -164,6 +165,27 @@ const MUTANTS: [Mutant; 17] = [
             self.tell(holder, over, end, ended_ns, blocked);
         }",
         found: "a break never ended",
+    },
+    Mutant {
+        name: "a step that was cut counts as ended",
+        file: STEPS,
+        text: "if event.outcome == IterationOutcome::Cut {",
+        broken: "if event.outcome == IterationOutcome::Cut && !CHOSEN {",
+        found: "the summary has steps",
+    },
+    Mutant {
+        name: "a step of which nothing was sent counts as ended",
+        file: STEPS,
+        text: "} else if !ended.sent {",
+        broken: "} else if !ended.sent && !CHOSEN {",
+        found: "the summary has steps",
+    },
+    Mutant {
+        name: "an outer step ends with its inner step",
+        file: STEPS,
+        text: "end(client, &mut open[level..], measurements);",
+        broken: "end(client, &mut open[if CHOSEN { 0 } else { level }..], measurements);",
+        found: "the summary has steps",
     },
     Mutant {
         name: "a failure is counted twice",

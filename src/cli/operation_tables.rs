@@ -1,5 +1,5 @@
 //! The tables of a report: one for each workload, for each recorded phase and for the whole run. A
-//! table has a row for each type of operation.
+//! table has a row for each type of operation, and one for each step.
 
 use super::number_format::{MAX_NAME_CHARS, counted, grouped, seconds, tail};
 use super::style::{BOLD, DIM, Style};
@@ -7,7 +7,7 @@ use super::table::{self, Column};
 use crate::observability::Summary;
 use crate::observability::rounding::nonzero;
 use crate::observability::summary::{
-    Iterations, OperationSummary, OperationTotals, Operations, Times,
+    Iterations, OperationSummary, OperationTotals, Operations, StepSummary, Steps, Times,
 };
 use crate::observability::text::printable;
 
@@ -15,12 +15,19 @@ use crate::observability::text::printable;
 /// them.
 const MOST_TABLES: usize = 10;
 
+/// Maximum number of rows of steps in a table.
+const MOST_STEPS: usize = 20;
+
+/// Maximum length of the name of a step in a table, in characters.
+const MAX_STEP_CHARS: usize = 24;
+
 /// The workload, the phase or the whole run that a table covers.
 struct Scope<'a> {
     /// The title, such as `workload editors, 2 clients`; None if the run has one table only.
     title: Option<String>,
     totals: &'a OperationTotals,
     operations: &'a Operations,
+    steps: &'a Steps,
     /// Lines on the iterations.
     iterations: Vec<String>,
 }
@@ -39,6 +46,7 @@ pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
         title: (!is_one).then(|| "total".into()),
         totals: &summary.totals,
         operations: &summary.operations,
+        steps: &summary.steps,
         // The report shows them with the other figures of the whole run.
         iterations: Vec::new(),
     };
@@ -74,6 +82,7 @@ fn workloads(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
             title: Some(format!("workload {name}, {}", counted(workload.clients.into(), "client"))),
             totals: &workload.totals,
             operations: &workload.operations,
+            steps: &workload.steps,
             iterations: iterations(&workload.iterations, true).into_iter().collect(),
         });
     }
@@ -107,6 +116,7 @@ fn phases(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
             )),
             totals: &phase.totals,
             operations: &phase.operations,
+            steps: &phase.steps,
             iterations: lines,
         }
     });
@@ -126,7 +136,8 @@ fn beyond(left_out: u64, noun: &str, key: &str) -> Option<String> {
 pub(super) fn iterations_of_run(summary: &Summary) -> Option<String> {
     let iterating = summary.workloads.iter().filter(|workload| workload.iterations.all() > 0);
     let are_alike = iterating.count() < 2;
-    iterations(&summary.iterations, are_alike).map(|line| labeled(&[line]).trim_end().to_string())
+    let line = iterations(&summary.iterations, are_alike);
+    line.map(|line| labeled("iterations", &[line]).trim_end().to_string())
 }
 
 /// Returns the counts of iterations, and their times if asked for; None if there were no
@@ -152,20 +163,38 @@ fn iterations(iterations: &Iterations, with_times: bool) -> Option<String> {
     Some(line)
 }
 
-fn labeled(lines: &[String]) -> String {
-    let labels = std::iter::once("iterations").chain(std::iter::repeat(""));
+/// Returns the lines with a label before the first.
+fn labeled(label: &str, lines: &[String]) -> String {
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
     labels.zip(lines).map(|(label, line)| format!("{label:<12}{line}\n")).collect()
 }
 
-/// Returns a table with a row for each type of operation and a row for the total.
+/// Returns lines on the steps that did not end, and on those that have no row.
+fn unfinished_steps(steps: &Steps) -> Vec<String> {
+    let unfinished = |(name, step): (&String, &StepSummary)| {
+        let counts =
+            [(step.counts.skipped, "skipped (nothing of them was sent)"), (step.counts.cut, "cut")];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> =
+            counts.map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
+        let name = printable(name, MAX_STEP_CHARS);
+        (!counts.is_empty()).then(|| format!("{name}: {}", counts.join(", ")))
+    };
+    let mut lines: Vec<String> = steps.iter().take(MOST_STEPS).filter_map(unfinished).collect();
+    let left_out = steps.len().saturating_sub(MOST_STEPS) as u64;
+    lines.extend(beyond(left_out, "step", "steps").map(|line| line.trim_end().into()));
+    lines
+}
+
+/// Returns a table with a row for each type of operation, a row for the total, and a row for each
+/// step that ended.
 fn table(scope: &Scope<'_>, unit: TimeUnit, style: Style) -> String {
     let title = scope.title.as_ref().map(|title| style.paint(BOLD, title) + ": ");
     let title = title.unwrap_or_default();
     if scope.operations.is_empty() {
         let text = format!("{title}no operation was recorded\n");
-        return style.prose(text + &labeled(&scope.iterations));
+        return style.prose(text + &labeled("iterations", &scope.iterations));
     }
-    let rows: Vec<&OperationSummary> = scope.operations.values().collect();
     let totals = scope.totals;
     let per_second = |amount: f64, of: f64| match totals.duration_s > 0.0 {
         true if of < 10.0 * totals.duration_s => nonzero(amount / totals.duration_s, 2),
@@ -180,28 +209,23 @@ fn table(scope: &Scope<'_>, unit: TimeUnit, style: Style) -> String {
         0 => String::new(),
         bytes => per_second(mib(bytes), all_mib),
     };
-    let column = |name, droppable, cell: &dyn Fn(&OperationSummary) -> String, total: String| {
-        let cells = rows.iter().map(|row| cell(row)).chain([total]).collect();
-        Column { name, droppable, cells }
+    let rows = rows(scope);
+    let column = |name, droppable, cell: &dyn Fn(&Row) -> String| Column {
+        name,
+        droppable,
+        cells: rows.iter().map(cell).collect(),
     };
     let time = |name, droppable, value: fn(&Times) -> f64| {
-        let cell = |row: &OperationSummary| {
-            row.response_us.map_or(String::new(), |times| unit.format(value(&times)))
-        };
-        column(name, droppable, &cell, String::new())
+        let cell =
+            |row: &Row| row.response_us.map_or(String::new(), |times| unit.format(value(&times)));
+        column(name, droppable, &cell)
     };
-    let names = scope.operations.keys().map(|operation| operation.name().to_string());
     let columns = vec![
-        Column { name: "operation", droppable: 0, cells: names.chain(["total".into()]).collect() },
-        column("count", 0, &|row| grouped(row.count), grouped(totals.operations)),
-        column("failed", 0, &|row| grouped(row.counts.failed), grouped(totals.counts.failed)),
-        column("ops/s", 0, &|row| rate(row.count), rate(totals.operations)),
-        column(
-            "MiB/s",
-            1,
-            &|row| mib_rate(row.bytes),
-            mib_rate(totals.bytes_read.saturating_add(totals.bytes_written)),
-        ),
+        column("operation", 0, &|row| row.name.clone()),
+        column("count", 0, &|row| grouped(row.count)),
+        column("failed", 0, &|row| grouped(row.failed)),
+        column("ops/s", 0, &|row| rate(row.count)),
+        column("MiB/s", 1, &|row| mib_rate(row.bytes)),
         time("min", 5, |times| times.min),
         time("mean", 3, |times| times.mean),
         time("p50", 0, |times| times.tail.p50),
@@ -213,7 +237,45 @@ fn table(scope: &Scope<'_>, unit: TimeUnit, style: Style) -> String {
     let what = format!("response times in {}, failed operations included", unit.name);
     let caption = format!("{title}{}\n", style.paint(DIM, what));
     let table = table::render(columns, style);
-    style.prose(caption) + &table + &style.prose(labeled(&scope.iterations))
+    let lines = labeled("iterations", &scope.iterations)
+        + &labeled("steps", &unfinished_steps(scope.steps));
+    style.prose(caption) + &table + &style.prose(lines)
+}
+
+/// A row of a table.
+struct Row {
+    name: String,
+    count: u64,
+    failed: u64,
+    bytes: u64,
+    response_us: Option<Times>,
+}
+
+fn rows(scope: &Scope<'_>) -> Vec<Row> {
+    let operations = scope.operations.iter().map(|(operation, row)| Row {
+        name: operation.name().to_string(),
+        count: row.count,
+        failed: row.counts.failed,
+        bytes: row.bytes,
+        response_us: row.response_us,
+    });
+    let totals = scope.totals;
+    let total = Row {
+        name: "total".into(),
+        count: totals.operations,
+        failed: totals.counts.failed,
+        bytes: totals.bytes_read.saturating_add(totals.bytes_written),
+        response_us: None,
+    };
+    let ended = scope.steps.iter().take(MOST_STEPS).filter(|(_, step)| step.count > 0);
+    let steps = ended.map(|(name, step)| Row {
+        name: format!("step {}", printable(name, MAX_STEP_CHARS)),
+        count: step.count,
+        failed: step.counts.failed,
+        bytes: 0,
+        response_us: step.response_us,
+    });
+    operations.chain([total]).chain(steps).collect()
 }
 
 fn mib(bytes: u64) -> f64 {
@@ -278,7 +340,9 @@ open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
 read         668       1  334.0   1.30  5.001  4.993  9.511  9.912  10.000
 close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
 total        671       2  335.5   1.30
+step save      2       1    1.0         1.000  1.000  1.000  1.000   1.000
 iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
+steps       close: 1 cut
 
 workload readers, 1 client: response times in ms, failed operations included
 operation  count  failed  ops/s  MiB/s   mean    p50    p90    p95    p99    max
@@ -313,13 +377,14 @@ operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
         summary.phases.push(peak);
         let text = render(&summary, None, PLAIN);
         let phase = text.find("\n\nphase steady, 2.0 s: response times in ms").expect(&text);
-        let lines: Vec<&str> = text[phase..].lines().skip(8).take(4).collect();
+        let lines: Vec<&str> = text[phase..].lines().skip(9).take(5).collect();
         let found = "2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms";
         assert_eq!(
             lines,
             [
                 &format!("iterations  editors: {found}"),
                 &format!("            日本: {found}"),
+                "steps       close: 1 cut",
                 "",
                 "phase peak, 2.0 s: no operation was recorded"
             ]
@@ -349,6 +414,20 @@ operation  count  failed  ops/s  MiB/s   mean    p50    p95    p99     max
             text.contains("\n            990 more workloads in summary.json, under `phases`\n")
         );
         assert!(text.lines().count() < 400, "{}", text.lines().count());
+    }
+
+    #[test]
+    fn of_many_steps_some_have_a_row_and_the_others_are_counted() {
+        let mut summary = summary();
+        let step = summary.steps["save"].clone();
+        let name = |at: u32| format!("{at:02}-{}", "x".repeat(60));
+        summary.steps = (0..1_000).map(|at| (name(at), step.clone())).collect();
+        let text = render(&summary, None, PLAIN);
+        let whole = &text[text.find("\ntotal: ").expect(&text)..];
+        assert_eq!(whole.lines().filter(|line| line.starts_with("step ")).count(), MOST_STEPS);
+        assert!(whole.contains("\nsteps       980 more steps in summary.json, under `steps`\n"));
+        let row = whole.lines().find(|line| line.starts_with("step 07-xxx")).expect(whole);
+        assert!(row.chars().count() <= 80, "{row}");
     }
 
     #[test]

@@ -257,7 +257,9 @@ open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
 read         668       1  334.0   1.30  5.001  4.993  9.511  9.912  10.000
 close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
 total        671       2  335.5   1.30
+step save      2       1    1.0         1.000  1.000  1.000  1.000   1.000
 iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
+steps       close: 1 cut
 
 workload readers, 1 client: response times in ms, failed operations included
 operation  count  failed  ops/s  MiB/s   mean    p50    p90    p95    p99    max
@@ -270,6 +272,8 @@ open           2       1    1.0         1.000  1.000  1.000  1.000   1.000
 read       1,001       1  500.5   1.95  5.001  5.001  9.503  9.904  10.000
 close          1       0    0.5         1.000  1.000  1.000  1.000   1.000
 total      1,004       2  502.0   1.95
+step save      2       1    1.0         1.000  1.000  1.000  1.000   1.000
+steps       close: 1 cut
 
 iterations  2 finished, 1 of them late, 1 dropped, 1 skipped (nothing of them was sent), 1 cut; p50 15.0 ms, p99 20.0 ms, max 20.0 ms
 lateness    p50 0 µs, p99 0 µs, max 0 µs; 0 operations later than 10.0 ms

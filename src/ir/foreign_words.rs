@@ -62,6 +62,7 @@ pub const METHODS: ForeignWords = ForeignWords(&[
     (&["vu", "client_id", "thread_id"], "id"),
     (&["name"], "user"),
     (&["iter"], "iteration"),
+    (&["group", "transaction"], "step"),
     (&["random", "uniform"], "float"),
     (&["range", "randint"], "int"),
     (&["gauss", "gaussian"], "normal"),
@@ -104,15 +105,19 @@ pub const BENCH_FUNCTIONS: ForeignWords = ForeignWords(&[
     (&["log"], "here it is print"),
     (&["sleep"], "here it is c:think(\"1s\")"),
     (&["check"], CHECK),
+    (&["step", "group", "transaction"], STEP),
     (&["run"], "the script declares, and smbench run runs it"),
 ]);
 
 const CHECK: &str = "the option expect sets how an operation may end, such as c:stat(path, { expect = \"any\" }), and bench.thresholds sets what the run must reach";
 
+const STEP: &str = "here it is a method of the client: c:step(\"save\", function() … end)";
+
 /// Global variables and functions of scripts.
 pub const GLOBALS: ForeignWords = ForeignWords(&[
     (&["sleep", "wait", "task"], "here it is c:think(\"1s\")"),
     (&["check"], CHECK),
+    (&["step", "group", "transaction"], STEP),
     (&["tick", "time", "clock"], "scripts have no clock; times come from phases, think and at"),
     (&["http", "smb"], "operations are methods of the client, such as c:open and c:read"),
     (&["__VU"], "here it is c.id"),

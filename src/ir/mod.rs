@@ -20,6 +20,7 @@ pub mod random;
 mod sorted_runs;
 pub mod source;
 mod spool;
+pub mod step;
 pub mod time_scale;
 pub mod units;
 pub mod workloads;
@@ -39,5 +40,6 @@ pub use operation::{
 pub use payload::{Pattern, Payload};
 pub use preview::Preview;
 pub use source::{OperationSource, Phase, Progress, SourceError, StreamHeader};
+pub use step::Step;
 pub use time_scale::TimeScale;
 pub use workloads::{Workload, Workloads};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blobs::Blob;
 use super::due::Due;
 use super::payload::Payload;
+use super::step::Step;
 use crate::protocol::create::{CreateDisposition, FILE_NON_DIRECTORY_FILE};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
@@ -27,6 +28,8 @@ pub struct Operation {
     pub expect: Expect,
     /// The id a document gave; see [`Operation::op_id`].
     pub id: Option<Arc<str>>,
+    /// The innermost step that the operation belongs to.
+    pub step: Option<Arc<Step>>,
     pub kind: OperationKind,
 }
 
@@ -259,6 +262,7 @@ impl Operation {
             iteration: 0,
             expect: Expect::Default,
             id: None,
+            step: None,
             kind: kind.into(),
         }
     }
@@ -295,7 +299,9 @@ impl Operation {
             Expect::Default | Expect::Any => 0,
         };
         let id = self.id.as_ref().map_or(0, |id| shared_bytes(id.len()));
-        size_of::<Operation>() + expect + id + self.kind.heap_bytes()
+        // The operations of a step share it, but it may have one only.
+        let step = self.step.as_ref().map_or(0, |_| shared_bytes(size_of::<Step>()));
+        size_of::<Operation>() + expect + id + step + self.kind.heap_bytes()
     }
 
     /// Returns the absolute due time in microseconds, the unit of version 1 documents.
@@ -431,7 +437,9 @@ mod tests {
         let expect = Expect::Statuses(vec![NtStatus::SUCCESS; 1_000].into());
         assert!(Operation { expect, ..close.clone() }.memory_bytes() >= least + 4_000);
         let id = Some("i".repeat(500).into());
-        assert!(Operation { id, ..close }.memory_bytes() >= least + 500);
+        assert!(Operation { id, ..close.clone() }.memory_bytes() >= least + 500);
+        let step = Some(Arc::new(Step { name: "save".into(), number: 0, outer: None }));
+        assert!(Operation { step, ..close }.memory_bytes() > least);
         let (source_path, dest_path) = (path(100), path(50));
         let pattern = "*".repeat(70).into();
         let context = CreateContext { name: vec![0; 4], data: vec![0; 60_000] };

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::operation::{Operation, Section};
 use super::sorted_runs::SortedRuns;
@@ -211,12 +212,25 @@ impl Spool {
             while into.len() < most
                 && let Some(record) = record(&bytes[used..])
             {
-                into.push(postcard::from_bytes(record).map_err(io::Error::other)?);
+                let mut operation = postcard::from_bytes(record).map_err(io::Error::other)?;
+                share_step(&mut operation, into.last());
+                into.push(operation);
                 used += PREFIX + record.len();
             }
             cursor.at += used as u64;
         }
         Ok(if cursor.at < end { Progress::More } else { Progress::End })
+    }
+}
+
+/// Replaces the operation's step by that of the operation before it, if they are equal. Operations
+/// of one step are read with a copy of it each.
+fn share_step(operation: &mut Operation, before: Option<&Operation>) {
+    let before = before.and_then(|before| before.step.as_ref());
+    if let (Some(step), Some(before)) = (&mut operation.step, before)
+        && step == before
+    {
+        *step = Arc::clone(before);
     }
 }
 
@@ -257,7 +271,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Due, PathOperation};
+    use crate::ir::{Due, PathOperation, Step};
     use crate::protocol::SharePath;
 
     const SECTIONS: [Section; 3] = [Section::Setup, Section::Iteration, Section::Teardown];
@@ -270,7 +284,10 @@ mod tests {
                 let name = "n".repeat(if seq % 31 == 0 { 200 } else { 1 + seq as usize % 9 });
                 let depth = if seq % 31 == 0 { 100 } else { 1 };
                 let path = SharePath::new(&vec![name; depth].join("/")).unwrap();
+                let name = if seq % 6 < 3 { "save" } else { "browse" };
+                let step = Step { name: name.into(), number: seq / 3, outer: None };
                 operations.push(Operation {
+                    step: (seq % 4 != 0).then(|| Arc::new(step)),
                     due: Due::After(u64::from(seq)),
                     section: SECTIONS[seq as usize / 30],
                     ..Operation::new(client_idx, seq, PathOperation::Delete { path })
@@ -315,6 +332,21 @@ mod tests {
                 assert!(read.eq(wanted.iter().cloned()), "limit {limit}, batch {batch}");
             }
         }
+    }
+
+    #[test]
+    fn operations_of_one_step_share_it_when_they_are_read_together() {
+        let spool = spooled(usize::MAX);
+        let all = section(&spool, &mut spool.cursor(0), Section::Iteration, 1_000);
+        let pairs = all.windows(2).filter_map(|pair| match pair {
+            [Operation { step: Some(one), .. }, Operation { step: Some(next), .. }] => {
+                Some((one == next, Arc::ptr_eq(one, next)))
+            }
+            _ => None,
+        });
+        let pairs: Vec<(bool, bool)> = pairs.collect();
+        assert!(pairs.contains(&(true, true)) && pairs.contains(&(false, false)), "{pairs:?}");
+        assert!(pairs.iter().all(|(equal, shared)| equal == shared), "{pairs:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::ir::source::Module;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, HandleOperation,
     HandleRef, OpenMode, OpenOperation, Operation, OperationKind, OperationTimes, PathOperation,
-    Phase, Section, StreamHeader, Workload,
+    Phase, Section, Step, StreamHeader, Workload,
 };
 use crate::protocol::create::{CreateDisposition, OplockLevel};
 use crate::protocol::{
@@ -108,6 +108,13 @@ pub fn completion(
     let operation = Operation::new(client_idx, seq, kind);
     let event = CompletionEvent::new(operation, Execution::of(status), times);
     CompletionEvent { phase: Some(1), ..event }
+}
+
+/// Returns the completion of an operation that is a step of its own.
+pub fn in_step(name: &str, mut event: CompletionEvent) -> CompletionEvent {
+    event.operation.step =
+        Some(Arc::new(Step { name: name.into(), number: event.operation.seq, outer: None }));
+    event
 }
 
 /// Returns an iteration due and begun at 1 s, ended 1 ms later, in phase 1 (steady).
@@ -199,10 +206,10 @@ pub fn measurements() -> Measurements {
     };
     let mkdir =
         OperationKind::ByPath(PathOperation::Mkdir { path: SharePath::new("team").unwrap() });
-    recorder.event(in_section(next(3, mkdir, OK), Section::Setup));
-    let warm = CompletionEvent { phase: Some(0), ..next(0, read(9), OK) };
+    recorder.event(in_section(in_step("prepare", next(3, mkdir, OK)), Section::Setup));
+    let warm = CompletionEvent { phase: Some(0), ..in_step("save", next(0, read(9), OK)) };
     recorder.event(Event::Completed(warm));
-    let mut opened = next(0, open(1, "team/u0/a.docx"), OK);
+    let mut opened = in_step("save", next(0, open(1, "team/u0/a.docx"), OK));
     opened.execution.granted = granted(Caching::Oplock(OplockLevel::Batch));
     recorder.event(Event::Completed(opened));
     for i in 1..=1_000 {
@@ -226,19 +233,21 @@ pub fn measurements() -> Measurements {
     }
     let violation = failed(NtStatus::SHARING_VIOLATION);
     let hostile = "team/\u{9b}31m\u{202e}name.docx";
-    recorder.event(Event::Completed(next(1, open(2, hostile), violation)));
+    let refused = in_step("save", next(1, open(2, hostile), violation));
+    recorder.event(Event::Completed(refused));
     let skipped = CompletionStatus::Skipped { cause_seq: seq };
     let mut next = |client, kind, status| {
         seq += 1;
         completion(client, seq, kind, status)
     };
-    recorder.event(Event::Completed(next(1, close(2), skipped)));
+    recorder.event(Event::Completed(in_step("close", next(1, close(2), skipped))));
     let reset = CompletionStatus::Failed(Failure::ConnectionLost("reset by\x1b[2J peer".into()));
     recorder.event(Event::Completed(next(0, read(1), reset)));
     recorder.event(Event::Completed(next(2, read(1), CompletionStatus::Cut)));
     recorder.event(Event::Completed(next(0, close(1), OK)));
     let denied = failed(NtStatus::ACCESS_DENIED);
-    recorder.event(in_section(next(0, delete("team/u0/a.docx"), denied), Section::Teardown));
+    let deleted = in_step("clean", next(0, delete("team/u0/a.docx"), denied));
+    recorder.event(in_section(deleted, Section::Teardown));
     for (late_ns, ended_ns, outcome) in [
         (0, 1_020 * MS, IterationOutcome::Finished),
         (2 * MS, 1_015 * MS, IterationOutcome::Finished),

@@ -12,6 +12,7 @@ use super::distribution::Distribution;
 use super::failures::{Failures, Occurrences, StatusCounts};
 use super::layout::Layout;
 use super::merge::{Merge, merge_fields};
+use super::steps::StepsByName;
 use crate::ir::OperationType;
 use crate::ir::event::Unissued;
 
@@ -117,6 +118,7 @@ pub struct WorkloadStats {
     operations: [Option<Box<OperationStats>>; OperationType::ALL.len()],
     pub iterations: Option<Box<IterationStats>>,
     pub breaks: Option<Box<BreakStats>>,
+    pub steps: Option<Box<StepsByName>>,
     /// Whether iterations arrive at times of their own. The next arrival makes up for the delay of
     /// a late operation, so that lateness does not lower the rate.
     pub open_loop: bool,
@@ -137,7 +139,7 @@ impl WorkloadStats {
     }
 }
 
-merge_fields!(WorkloadStats { operations, iterations, breaks, open_loop, drops });
+merge_fields!(WorkloadStats { operations, iterations, breaks, steps, open_loop, drops });
 
 /// A part of an operation's time that is kept by phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

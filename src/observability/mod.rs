@@ -32,6 +32,9 @@ pub(crate) mod schema;
 #[cfg(test)]
 mod schema_tests;
 pub mod standard_error;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+mod step_recorder;
+pub mod steps;
 mod summarize;
 #[cfg(test)]
 mod summarize_tests;

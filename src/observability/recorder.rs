@@ -8,6 +8,7 @@ use super::layout::Layout;
 use super::live::LiveShard;
 use super::merge::Merge;
 use super::metrics::Measurements;
+use super::step_recorder::StepRecorder;
 use crate::ir::Late;
 use crate::ir::event::{BreakEvent, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome};
 use crate::ir::{
@@ -26,12 +27,14 @@ pub struct Recorder {
     /// The paths of the handles of this shard's clients, so that the record of a failed read can
     /// name the file.
     paths: HashMap<(u32, HandleRef), SharePath>,
+    steps: StepRecorder,
 }
 
 impl Recorder {
     pub fn new(layout: Arc<Layout>, live: Arc<LiveShard>) -> Recorder {
         let measurements = Measurements::new(layout.clone());
-        Recorder { layout, measurements, live, paths: HashMap::new() }
+        let (paths, steps) = (HashMap::new(), StepRecorder::default());
+        Recorder { layout, measurements, live, paths, steps }
     }
 
     /// Returns the measurements so far.
@@ -39,7 +42,8 @@ impl Recorder {
         &self.measurements
     }
 
-    pub fn finish(self) -> Measurements {
+    pub fn finish(mut self) -> Measurements {
+        self.steps.finish(&mut self.measurements);
         self.measurements
     }
 
@@ -85,6 +89,7 @@ impl Recorder {
             }
             CompletionStatus::Cut => stats.counts.cut += 1,
         }
+        self.steps.completed(&event, &mut self.measurements);
         self.follow_handle(event);
     }
 
@@ -196,6 +201,7 @@ impl Recorder {
                 self.measurements.phase_mut(slot).behind += 1;
             }
         }
+        self.steps.iteration(event, &mut self.measurements);
     }
 
     fn broken(&mut self, event: &BreakEvent) {
@@ -242,6 +248,7 @@ impl EventSink for Recorder {
                 let connections = &mut self.measurements.connections;
                 connections.failed_measuring += u64::from(measuring);
                 connections.add_failed_client(client_idx, reason);
+                self.steps.client_failed(client_idx, &mut self.measurements);
             }
         }
     }

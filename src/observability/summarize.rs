@@ -12,6 +12,7 @@ use super::metrics::{
     WorkloadStats,
 };
 use super::notes;
+use super::steps::steps;
 use super::summary::{
     DelaySummary, FailedClient, FailedClients, Iterations, OperationSummary, OperationTotals,
     Operations, PhaseSummary, Run, RunFacts, SCHEMA, SectionSummary, SilentClients, Summary,
@@ -76,6 +77,7 @@ impl Summary {
             totals,
             operations: operations(&merged),
             iterations,
+            steps: steps(merged.steps.as_deref()),
             failures: overall.failures.by_count(),
             delays: delays(&overall),
             skipped: Some(overall.skipped).filter(|skipped| skipped.count > 0),
@@ -193,6 +195,7 @@ fn phase(measurements: &Measurements, slot: usize, duration: Duration) -> PhaseS
                 Some((layout.workload_name(workload).to_string(), iterations(Some(stats))))
             })
             .collect(),
+        steps: steps(merged.steps.as_deref()),
         breaks: merged.breaks.as_deref().map(BreakStats::summary),
         delays: delays(stats),
         disconnected: stats.disconnected.summary(),
@@ -209,6 +212,7 @@ fn section(measurements: &Measurements, slot: usize, duration: Duration) -> Opti
         duration_s: seconds(duration),
         totals: totals(&merged, duration),
         operations,
+        steps: steps(merged.steps.as_deref()),
         failures: measurements.phase(slot).failures.by_count(),
     })
 }
@@ -229,6 +233,7 @@ fn workload(
         iterations: iterations(merged.iterations.as_deref()),
         totals,
         operations: operations(&merged),
+        steps: steps(merged.steps.as_deref()),
         breaks: merged.breaks.as_deref().map(BreakStats::summary),
     }
 }

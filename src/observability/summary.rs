@@ -15,6 +15,7 @@ pub use super::distribution::{Tail, Times};
 use super::exit::{ExitReason, exit_code};
 pub use super::failures::{FailureGroup, Occurrences, OperationRecord};
 pub use super::metrics::{Cleanup, IterationCounts, OperationCounts, TotalCounts};
+pub use super::steps::{StepCounts, StepSummary, Steps};
 use super::thresholds::{ThresholdOutcome, ThresholdSummary};
 use super::trust::{HookEvents, Processors, Trust};
 use crate::ir::OperationType;
@@ -137,6 +138,8 @@ pub struct Summary {
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
     pub iterations: Iterations,
+    /// Figures of steps (`c:step`), by name; a step that never happened is absent.
+    pub steps: Steps,
     /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
     /// Operations that were skipped; each `message` names the operation that caused it.
@@ -353,6 +356,8 @@ pub struct SectionSummary {
     pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
+    /// Figures of steps, by name; a step that never happened is absent.
+    pub steps: Steps,
     /// Operations that failed and were not expected to, by status, the most frequent first.
     pub failures: Vec<FailureGroup>,
 }
@@ -373,6 +378,8 @@ pub struct PhaseSummary {
     /// By workload, of those that had any in this phase: the times of different workloads are
     /// not those of one kind of iteration.
     pub iterations: BTreeMap<String, Iterations>,
+    /// Figures of steps, by name; a step that never happened is absent.
+    pub steps: Steps,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
     #[serde(flatten)]
@@ -394,6 +401,8 @@ pub struct WorkloadSummary {
     pub totals: OperationTotals,
     /// Figures by type of operation; a type without operations is absent.
     pub operations: Operations,
+    /// Figures of steps, by name; a step that never happened is absent.
+    pub steps: Steps,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<BreakSummary>,
 }

@@ -29,6 +29,13 @@ impl Chunks {
         self.sources.push(source.to_string());
     }
 
+    /// Returns whether a file contains this name, be it in a comment.
+    pub fn have_word(&self, word: &str) -> bool {
+        let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words = |source: &String| source.split(|c| !part_of_name(c)).any(|found| found == word);
+        self.sources.iter().any(words)
+    }
+
     /// Returns the path of the script.
     pub fn script(&self) -> Option<&str> {
         self.paths.first().map(String::as_str)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::handles::Handles;
 use super::mapping::Mapping;
 use super::operation_memory::OperationMemory;
+use super::steps::OpenSteps;
 use super::values::LARGEST_EXACT;
 use crate::ir::random::RandomNumbers;
 use crate::ir::source::RUN_CLIENT;
@@ -86,6 +87,7 @@ pub(super) struct ScriptClient {
     pub iteration: u32,
     pub handles: Handles,
     pub random: RandomNumbers,
+    pub steps: OpenSteps,
     /// Operations that were made and not yet pulled.
     pub(super) made: VecDeque<Operation>,
     /// Bytes of the operations in `made`.
@@ -139,6 +141,7 @@ impl ScriptClient {
             iteration: 0,
             handles,
             random,
+            steps: OpenSteps::default(),
             made: VecDeque::new(),
             made_bytes: 0,
             batch_bytes: 0,
@@ -181,6 +184,7 @@ impl ScriptClient {
         }
         self.section = section;
         self.random = random;
+        self.steps.start_over();
         self.paused = false;
         // Nobody has pulled these operations, so their numbers are free again.
         if let Some(unwanted) = self.made.front() {
@@ -243,6 +247,12 @@ impl ScriptClient {
         if self.section != Section::Iteration || self.mapping.is_some() {
             return Err("c:running() belongs in an iteration; setup and teardown run once".into());
         }
+        if let Some(step) = self.steps.innermost() {
+            return Err(format!(
+                "c:running() starts another iteration inside the step '{}', but a step is a part of one iteration: call c:step inside the loop",
+                step.name
+            ));
+        }
         if std::mem::take(&mut self.fresh) {
             return Ok(!self.ended);
         }
@@ -263,6 +273,7 @@ impl ScriptClient {
         }
         self.since_boundary = 0;
         self.iteration_bytes = 0;
+        self.steps.start_over();
         let begins_ns = if self.ended { None } else { self.begins(next_arrival)? };
         if begins_ns.is_none_or(|ns| self.bounds.nominal_ns.is_some_and(|bound| ns >= bound)) {
             (self.ended, self.begun) = (true, None);
@@ -383,6 +394,7 @@ impl ScriptClient {
             iteration: self.iteration,
             expect,
             id: None,
+            step: self.steps.innermost().cloned(),
             kind,
         };
         let bytes = operation.memory_bytes();

@@ -2,8 +2,10 @@
 //! script's time and memory.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlua::{Error as LuaError, Lua, Result as LuaResult, VmState};
@@ -17,12 +19,13 @@ use super::hooks::hook_state::HookState;
 use super::lua_errors::readable;
 use super::open_loop::OpenLoop;
 use super::operation_memory::{OperationMemory, shown_limit};
-use super::options::ScriptLimits;
+use super::options::{ScriptLimits, ScriptOptions};
 use super::project::Project;
 use super::result_hints::hint;
 use crate::ir::ClientPartition;
 use crate::ir::panic_message::panic_message;
 use crate::ir::random::RandomNumbers;
+use crate::ir::step::{StepError, StepNames};
 
 /// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
 /// keep the VM alive, because the binding's references are weak.
@@ -45,6 +48,10 @@ pub(super) struct ScriptHost {
     pub open_loops: RefCell<Vec<Option<OpenLoop>>>,
     /// Random numbers for `rng` while an arrival is made, when no client runs.
     pub drawing: RefCell<Option<RandomNumbers>>,
+    /// The names of steps, of all VMs that make the stream.
+    step_names: StepNames,
+    /// Those names that this VM has used.
+    own_step_names: RefCell<BTreeSet<Arc<str>>>,
     /// The files from which writes take their bytes.
     pub blobs: RefCell<Blobs>,
     /// The script and its modules.
@@ -123,26 +130,27 @@ impl ScriptHost {
     /// Creates the state for one VM. The first VM runs its top level before the others exist, so it
     /// starts with all of the memory.
     pub fn new(
-        limits: ScriptLimits,
+        options: &ScriptOptions,
         partition: ClientPartition,
         declared: Declared,
         project: Project,
         blobs: Blobs,
         hooks: Option<Rc<HookState>>,
-        quiet: bool,
     ) -> Rc<ScriptHost> {
-        let first = partition.part == 0;
+        let (limits, first) = (options.limits, partition.part == 0);
         Rc::new(ScriptHost {
             limits,
             project,
             memory_parts: Cell::new(if first { 1 } else { partition.of }),
             prints_top_level: first,
-            quiet,
+            quiet: options.quiet,
             declared: RefCell::new(Some(declared)),
             client: RefCell::new(None),
             operation_memory: OperationMemory::default(),
             open_loops: RefCell::new(Vec::new()),
             drawing: RefCell::new(None),
+            step_names: options.step_names.clone(),
+            own_step_names: RefCell::default(),
             blobs: RefCell::new(blobs),
             chunks: RefCell::new(Chunks::default()),
             hooks,
@@ -159,6 +167,21 @@ impl ScriptHost {
             Some(hooks) => hooks.is_running(),
             None => self.prints_top_level || !in_top_level,
         }
+    }
+
+    /// Returns the name of a step as operations carry it.
+    ///
+    /// # Errors
+    /// The errors of [`StepNames::intern`].
+    pub fn step_name(&self, name: &str) -> Result<Arc<str>, StepError> {
+        let mut own = self.own_step_names.borrow_mut();
+        if let Some(known) = own.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        // A string of its own, so that threads do not count the references to one together.
+        let name: Arc<str> = Arc::from(&*self.step_names.intern(name)?);
+        own.insert(Arc::clone(&name));
+        Ok(name)
     }
 
     /// Asks the script to pause once the batch is full.

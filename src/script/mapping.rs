@@ -154,6 +154,7 @@ impl Mapping {
             made.due = if at == 0 { operation.due } else { Due::After(0) };
             // Errors of later stages name the operation of the document.
             (made.client_idx, made.seq) = (operation.client_idx, operation.seq);
+            made.step.clone_from(&operation.step);
             if at > 0 {
                 self.time.add(made);
             }

@@ -46,7 +46,7 @@ pub(super) const GLOBALS: &[&str] = &[
 /// Every method and field of a client.
 pub(super) static CLIENT_METHODS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let operations = OperationType::ALL.map(OperationType::name);
-    operations.into_iter().chain(["think", "at", "running"]).chain(CLIENT_FIELDS).collect()
+    operations.into_iter().chain(["think", "at", "running", "step"]).chain(CLIENT_FIELDS).collect()
 });
 
 /// Members of a client that are fields.

@@ -33,6 +33,7 @@ mod result_hints;
 mod sandbox;
 mod shared_state_check;
 mod source;
+mod steps;
 mod stream_hash;
 mod stream_plan;
 mod streams;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::chunks::shown_path;
 use super::document_cache::DocumentCache;
+use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
 
 /// A script and the options it is run with.
@@ -30,6 +31,9 @@ pub struct ScriptOptions {
     /// The documents that the script has loaded, shared by its VMs.
     pub documents: DocumentCache,
     pub limits: ScriptLimits,
+    /// The names of the stream's steps. The VMs that make one stream get clones of the same options,
+    /// and share them.
+    pub step_names: StepNames,
     /// Whether to suppress what the script prints.
     pub quiet: bool,
     /// The name of the script in errors, in place of its path.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mlua::AnyUserData;
 
-use super::api::{ClientObject, Rng, check_given, checked_thresholds};
+use super::api::{ClientObject, Rng, check_given, checked_thresholds, register_clients};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::chunks::shown_path;
@@ -96,8 +96,7 @@ fn load(
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host =
-        ScriptHost::new(options.limits, partition, declared, project, blobs, hooks, options.quiet);
+    let host = ScriptHost::new(options, partition, declared, project, blobs, hooks);
     let vm = Vm::new(Rc::clone(&host))?;
     let result = vm.run(&chunk, &shown, &source);
     let declared = host.declared.take().unwrap_or_default();
@@ -254,6 +253,8 @@ impl Script {
         }
         let limits = &options.limits;
         header.batch_bytes = Some(limits.batch_bytes(header.clients()));
+        let uses_steps = vm.host.chunks.borrow().have_word("step");
+        vm.enter(0, |lua| register_clients(lua, &vm.host, uses_steps))?;
         let rng = vm.enter(0, |lua| lua.create_any_userdata(Rng::Running))?;
         let partition = partition.at_most(header.workload_clients());
         let mut first = 0;

@@ -79,7 +79,7 @@ fn a_document_that_is_wrong_says_where() {
     for (lines, message) in [
         (
             vec![stat_v2(r#","offset":1"#)],
-            r#"2: Stat takes no field "offset"; it takes op_id, client, section, iteration, at_ns, after_ns, late, path, expect"#,
+            r#"2: Stat takes no field "offset"; it takes op_id, client, section, iteration, at_ns, after_ns, late, path, expect, step"#,
         ),
         (
             vec![stat_v2(r#","op_id":"i""#), stat_v2(r#","op_id":"i""#)],

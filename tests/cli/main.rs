@@ -40,6 +40,7 @@ mod reaching;
 mod release;
 mod results;
 mod serve;
+mod steps;
 mod streams;
 mod summary;
 mod targets;

@@ -152,7 +152,7 @@ fn missing_and_misspelt_fields_of_operations() {
     );
     assert_eq!(
         bad_v2(&[r#"{"client":0,"after_ns":0,"type":"Stat","path":"a","exepct":["any"]}"#]),
-        r#"x.jsonl:2: Stat takes no field "exepct"; it takes op_id, client, section, iteration, at_ns, after_ns, late, path, expect"#
+        r#"x.jsonl:2: Stat takes no field "exepct"; it takes op_id, client, section, iteration, at_ns, after_ns, late, path, expect, step"#
     );
     assert_eq!(
         bad_v2(&[r#"{"client":0,"type":"Stat","path":"a"}"#]),
@@ -521,4 +521,75 @@ fn clients_without_an_operation_do_not_run_and_are_reported() {
         r#"{"section":"setup","client":5,"after_ns":0,"type":"Stat","path":"a"}"#.to_string();
     let all: Vec<String> = std::iter::once(setup).chain((0..5).map(stat)).collect();
     assert_eq!(reported(&all), ((0..6).collect(), vec![]));
+}
+
+#[test]
+fn steps_that_are_none() {
+    let line = |step: &str| {
+        format!(r#"{{"client":0,"after_ns":0,"type":"Stat","path":"a","step":{step}}}"#)
+    };
+    let say = |step: &str| bad_v2(&[&line(r#"{"name":"fine"}"#), &line(step)]);
+    let name = "is not the name of a step: a name has 1 to 64 characters, which are letters (A to Z, a to z), digits, '_' and '-'";
+    assert_eq!(say(r#"{"name":"a.b"}"#), format!(r#"x.jsonl:3: step: "a.b" {name}"#));
+    assert_eq!(say(r#"{"name":""}"#), format!(r#"x.jsonl:3: step: "" {name}"#));
+    assert_eq!(say(r#"{"name":"\u202eb"}"#), format!(r#"x.jsonl:3: step: "\u{{202e}}b" {name}"#));
+    let long = "x".repeat(1_000_000);
+    let shown = format!(r#"x.jsonl:3: step: "{}" {name}"#, "x".repeat(64));
+    assert_eq!(say(&format!(r#"{{"name":"{long}"}}"#)), shown);
+    assert_eq!(
+        say(r#"{"name":"a","outer":{"name":"b c"}}"#),
+        format!(r#"x.jsonl:3: step: "b c" {name}"#)
+    );
+    assert_eq!(
+        say(r#"{"name":"a","outer":{"name":"b","outer":{"name":"c","number":3}}}"#),
+        r#"x.jsonl:3: step: steps nest at most two levels deep: "a" is in "b", which is in "c""#
+    );
+    let deep = format!(
+        r#"{}{{"name":"a"}}{}"#,
+        r#"{"name":"a","outer":"#.repeat(10_000),
+        "}".repeat(10_000)
+    );
+    assert!(
+        say(&deep)
+            .starts_with("x.jsonl:3: is not JSON of the right form: recursion limit exceeded")
+    );
+    let form = "x.jsonl:3: is not JSON of the right form:";
+    for (step, problem) in [
+        (r#""save""#, "invalid type: string"),
+        ("{}", "missing field `name`"),
+        (r#"{"name":7}"#, "invalid type: integer `7`"),
+        (r#"{"name":"a","number":-1}"#, "invalid value: integer `-1`"),
+        (r#"{"name":"a","number":4294967296}"#, "invalid value: integer `4294967296`"),
+        (
+            r#"{"name":"a","mood":1}"#,
+            "unknown field `mood`, expected one of `name`, `number`, `outer`",
+        ),
+    ] {
+        let message = say(step);
+        assert!(message.starts_with(&format!("{form} {problem}")), "{message}");
+    }
+    assert_eq!(
+        bad_v1(
+            r#"{"op_id":"d","client_id":"a","timestamp_us":0,"type":"Delete","path":"x","step":{"name":"a"}}"#
+        ),
+        r#"x.json: operations[0]: operation "d": Delete takes no field "step"; it takes op_id, client_id, timestamp_us, path"#
+    );
+}
+
+#[test]
+fn a_document_has_at_most_a_thousand_names_of_steps() {
+    let line = |number: usize| {
+        format!(
+            r#"{{"client":0,"after_ns":0,"type":"Stat","path":"a","step":{{"name":"s{number}"}}}}"#
+        )
+    };
+    let mut lines: Vec<String> = (0..1_000).chain([7]).map(line).collect();
+    let text = |lines: &[String]| v2(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let directory = Directory::new();
+    load_default(&directory.write("x.jsonl", text(&lines))).unwrap();
+    lines.push(line(1_000));
+    assert_eq!(
+        message(&directory, "x.jsonl", text(&lines)),
+        "x.jsonl:1003: step: the stream has more than 1000 different names of steps: name the kind of work, not each file, client or number"
+    );
 }

@@ -7,7 +7,7 @@ use smbench::ir::payload::MAX_IO_BYTES;
 use smbench::ir::{
     Blob, Due, Expect, FileControl, HandleOperation, HandleRef, Late, OpenMode, OpenOperation,
     Operation, OperationKind, OperationSource, PathOperation, Pattern, Payload, Progress, Section,
-    SourceError, StreamHeader, Workload,
+    SourceError, Step, StreamHeader, Workload,
 };
 use smbench::protocol::create::{CreateDisposition, OplockLevel};
 use smbench::protocol::{
@@ -129,6 +129,7 @@ pub fn stream(seed: u64, clients: u32, count: u32, blob: &Path) -> Vec<Operation
                 section,
                 iteration,
                 expect: expect(&mut random),
+                step: step(&mut random),
                 id: (random.below(3) == 0).then(|| format!("op \"{client}\" ü/{seq}").into()),
                 ..Operation::new(client, seq, kind)
             });
@@ -143,6 +144,15 @@ fn expect(random: &mut Random) -> Expect {
         1 => Expect::Statuses([NtStatus::SUCCESS, NtStatus(0xC0DE_0001)].into()),
         _ => Expect::Default,
     }
+}
+
+fn step(random: &mut Random) -> Option<Arc<Step>> {
+    let mut step = |outer| {
+        let number = random.below(3) as u32;
+        random.bool().then(|| Arc::new(Step { name: "a-Step_0".into(), number, outer }))
+    };
+    let outer = step(None)?;
+    step(Some(outer.clone())).or(Some(outer))
 }
 
 fn break_policy(random: &mut Random) -> BreakPolicy {

@@ -238,3 +238,52 @@ fn the_answers_to_breaks_go_through_both_versions() {
     let expected = "on_break wants a delay with a unit, such as \"50ms\" or \"2s\"";
     assert!(error.contains(expected), "{error}");
 }
+
+#[test]
+fn version_1_loses_the_steps_and_says_so() {
+    let directory = Directory::new();
+    let header = r#"{"version":2,"workloads":[{"name":"w","clients":1}]}"#;
+    let step = r#","step":{"name":"save","number":1,"outer":{"name":"session"}}"#;
+    let stat = |step: &str| format!(r#"{{"client":0,"at_ns":0,"type":"Delete","path":"a"{step}}}"#);
+    let document = |step: &str| format!("{header}\n{}\n{{\"operations\":1}}\n", stat(step));
+    let [with, without] = [step, ""].map(|step| {
+        let path = directory.write("x.jsonl", document(step));
+        let mut text = Vec::new();
+        let written = convert(&path, Format::V1, &mut text).unwrap();
+        (String::from_utf8(text).unwrap(), written)
+    });
+    assert_eq!(with.0, without.0);
+    assert_eq!(
+        (with.1.ir_hash, without.1.ir_hash.clone()),
+        (without.1.ir_hash.clone(), without.1.ir_hash)
+    );
+    assert_eq!((with.1.dropped, without.1.dropped), (vec!["the steps"], vec![]));
+}
+
+#[test]
+fn the_steps_of_a_document_are_written_in_one_way() {
+    let directory = Directory::new();
+    let header = r#"{"version":2,"source":"","seed":0,"workloads":[{"name":"w","clients":1}]}"#;
+    let line = |step: &str| {
+        format!(r#"{{"client":0,"after_ns":0,"type":"Stat","path":"a","step":{step}}}"#)
+    };
+    let saved = |step: &str| {
+        let path =
+            directory.write("x.jsonl", format!("{header}\n{}\n{{\"operations\":1}}\n", line(step)));
+        let mut text = Vec::new();
+        let written = convert(&path, Format::V2, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let mut document = load_default(&path).unwrap();
+        assert_eq!(document.header().ir_hash, written.ir_hash);
+        let step = all_operations(&mut document, 9)[0].step.clone().unwrap();
+        let outer = step.outer.as_ref().map(|outer| (outer.name.to_string(), outer.number));
+        (text.lines().nth(1).unwrap().to_string(), (step.name.to_string(), step.number), outer)
+    };
+    let plain = r#"{"name":"save"}"#;
+    let expected = (line(plain), ("save".to_string(), 0), None);
+    assert_eq!(saved(plain), expected);
+    assert_eq!(saved(r#"{"outer":null,"number":0,"name":"save"}"#), expected);
+    let nested = r#"{"name":"save","number":4294967295,"outer":{"name":"session","number":2}}"#;
+    let expected = (line(nested), ("save".to_string(), u32::MAX), Some(("session".to_string(), 2)));
+    assert_eq!(saved(nested), expected);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smbench::ir::{
     Due, Expect, FileControl, HandleOperation, HandleRef, Late, OpenMode, OpenOperation, Operation,
-    OperationKind, PathOperation, Pattern, Payload, Phase, Section, Workload,
+    OperationKind, PathOperation, Pattern, Payload, Phase, Section, Step, Workload,
 };
 use smbench::protocol::SharePath;
 use smbench::protocol::create::CreateDisposition;
@@ -41,12 +41,17 @@ pub fn stream(dice: &mut Dice) -> Stream {
         workloads.push(Workload::new(&format!("w{index}"), clients));
         // Separate dice, so that other streams do not change.
         let mut changing = Dice(dice.0 ^ 0x5EED);
+        let mut stepping = Dice(dice.0 ^ 0x57E9);
+        let has_steps = stepping.chance(50);
         let changes = matches!(pace, Pace::Open { .. }) && changing.chance(40);
         for _ in 0..clients {
             let client = operations.len() as u32;
             let mut made = client_operations(dice, client, pace);
             if changes {
                 change_late(&mut changing, &mut made);
+            }
+            if has_steps {
+                add_steps(&mut stepping, &mut made);
             }
             operations.push(made);
         }
@@ -135,6 +140,31 @@ fn change_late(dice: &mut Dice, operations: &mut [Operation]) {
     let first = dice.roll(arrivals.len() as u64 + 1) as usize;
     let changed = if dice.chance(50) { Late::Queue } else { Late::Drop };
     arrivals.into_iter().skip(first).for_each(|late| *late = changed);
+}
+
+/// Puts operations into steps and inner steps, each of some operations in a row.
+fn add_steps(dice: &mut Dice, operations: &mut [Operation]) {
+    let together =
+        |a: &Operation, b: &Operation| (a.section, a.iteration) == (b.section, b.iteration);
+    for operations in operations.chunk_by_mut(together) {
+        let (mut outer, mut inner, mut number): (Option<Arc<Step>>, _, _) = (None, None, 0);
+        for operation in operations {
+            let mut begin = |outer: &Option<Arc<Step>>, names: [&str; 2]| {
+                number += 1;
+                let (name, outer) = (names[dice.roll(2) as usize].into(), outer.clone());
+                let step = Some(Arc::new(Step { name, number: number - 1, outer }));
+                [step, None][usize::from(dice.chance(30))].clone()
+            };
+            let choice = begin(&None, ["save", "browse"]);
+            let again = begin(&outer, ["save", "list"]);
+            match dice.roll(4) {
+                0 => (outer, inner) = (choice, None),
+                1 => inner = again.filter(|_| outer.is_some()),
+                _ => {}
+            }
+            operation.step = inner.clone().or_else(|| outer.clone());
+        }
+    }
 }
 
 /// The handles that are open if nothing fails. They are numbered like in scripts: the number of a

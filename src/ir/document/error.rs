@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::warnings::{Warning, counted, shortened};
 use crate::ir::blobs::BlobError;
 use crate::ir::directory::OpenError;
+use crate::ir::step::StepError;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::protocol::create::CreateError;
 use crate::protocol::path::PathError;
@@ -213,6 +214,8 @@ pub enum Problem {
     Expect(String),
     #[error("expect is an empty list; remove it for the default, or write [\"any\"]")]
     ExpectNothing,
+    #[error("step: {0}")]
+    Step(StepError),
     #[error("directory {directory:?} for blobs: {error}")]
     BlobDirectory { directory: PathBuf, error: io::Error },
     #[error("blob_path {path:?} {error}")]

@@ -17,6 +17,7 @@ use crate::ir::operation::{
     PathOperation, Section,
 };
 use crate::ir::payload::{Pattern, Payload};
+use crate::ir::step::Step;
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{CreateParameters, NtStatus};
 
@@ -106,8 +107,36 @@ document_line! {
         WAIT wait: bool,
         /// Names of statuses, or `any`. Absent: the default.
         EXPECT expect: Vec<Cow<'a, str>>,
+        /// The step that the operation belongs to.
+        STEP step: StepLine<'a>,
         /// The extensions as they were read, unknown keys included.
         EXTENSIONS extensions: Map<String, Value>,
+    }
+}
+
+/// The step of an operation in a document.
+#[derive(Clone, Debug, PartialEq, Serialize, DeserializeDerive)]
+#[serde(deny_unknown_fields)]
+pub struct StepLine<'a> {
+    pub name: Cow<'a, str>,
+    /// The number of the occurrence. Absent: 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub number: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer: Option<Box<StepLine<'a>>>,
+}
+
+fn is_first(number: &u32) -> bool {
+    *number == 0
+}
+
+impl<'a> From<&'a Step> for StepLine<'a> {
+    fn from(step: &'a Step) -> StepLine<'a> {
+        StepLine {
+            name: Cow::Borrowed(&step.name),
+            number: step.number,
+            outer: step.outer.as_deref().map(|outer| Box::new(StepLine::from(outer))),
+        }
     }
 }
 
@@ -168,6 +197,7 @@ impl<'a> DocumentLine<'a> {
             iteration: (operation.iteration != 0).then_some(operation.iteration),
             kind: Cow::Borrowed(operation.operation_type().document_name()),
             expect: expect_words(&operation.expect),
+            step: operation.step.as_deref().map(StepLine::from),
             handle_ref: (operation.kind.handle_ref())
                 .map(|handle| HandleName::Number(u64::from(handle.0))),
             ..DocumentLine::default()

@@ -33,7 +33,7 @@ fn fields_v2(operation: OperationType) -> (u32, u32) {
         Truncate => (HANDLE_REF | SIZE, 0),
         Lock => (HANDLE_REF | OFFSET | LENGTH | EXCLUSIVE | WAIT, 0),
     };
-    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | AT_NS | AFTER_NS | LATE;
+    let anywhere = OP_ID | SECTION | ITERATION | EXPECT | STEP | AT_NS | AFTER_NS | LATE;
     (required | CLIENT, optional | anywhere)
 }
 

@@ -30,6 +30,8 @@ pub(in crate::ir) struct V1Writer<W> {
     stream: StreamHeader,
     /// An operation belongs to another iteration than its client's first.
     iterates: bool,
+    /// An operation belongs to a step.
+    has_steps: bool,
     buffer: Vec<u8>,
     /// The operations as loading this document yields them, for their hash.
     lines: V2Writer<io::Sink>,
@@ -57,6 +59,7 @@ impl<W: Write> V1Writer<W> {
             header: header.clone(),
             stream,
             iterates: false,
+            has_steps: false,
             buffer: Vec::new(),
             lines: V2Writer::after_header(io::sink()),
         }
@@ -67,6 +70,7 @@ impl<W: Write> V1Writer<W> {
         let parts = [
             (!header.phases.is_empty(), "phases"),
             (self.iterates, "the numbers of iterations"),
+            (self.has_steps, "the steps"),
             (!header.params.is_empty(), "the parameters of the script"),
             (!header.modules.is_empty(), "the versions of its modules"),
             (header.script_hash.is_some(), "the hash of the script"),
@@ -94,6 +98,7 @@ impl<W: Write> V1Writer<W> {
         let (seq, before) = state.as_ref().map_or((0, 0), |it| (it.operations, it.at_ns));
         let answer = self.stream.on_break(client);
         self.iterates |= line.iteration.is_some();
+        self.has_steps |= line.step.take().is_some();
         if let Err(reason) = fit(&mut line, before, answer) {
             let op_id = line.op_id.map_or_else(|| format!("{client}-{seq}"), Cow::into_owned);
             return Err(WriteError::Unfit { op_id, kind: line.kind.into_owned(), reason });

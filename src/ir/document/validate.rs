@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::duplicate_ids::{IdHash, hash_id};
 use super::error::Problem;
 use super::limits::{MAX_OPEN_HANDLES, MAX_TIME_NS};
-use super::line::{DocumentLine, HandleName, default_disposition, status_named};
+use super::line::{DocumentLine, HandleName, StepLine, default_disposition, status_named};
 use super::warnings::{Warning, Warnings, shortened};
 use crate::ir::blobs::{Blob, BlobChecks};
 use crate::ir::due::Due;
@@ -18,6 +18,7 @@ use crate::ir::operation::{
     Operation, OperationKind, OperationType, PathOperation, Section,
 };
 use crate::ir::payload::{MAX_IO_BYTES, Payload};
+use crate::ir::step::{Step, StepError, StepNames};
 use crate::protocol::create::{CreateDisposition, ParameterValue, Set};
 use crate::protocol::{CreateParameters, NtStatus, SharePath};
 
@@ -28,6 +29,7 @@ pub(super) struct Validator {
     /// The handles that are open and no others, so that their number bounds the memory.
     handles: HashMap<(u32, IdHash), Handle>,
     blobs: BlobChecks,
+    step_names: StepNames,
     pub warnings: Warnings,
 }
 
@@ -56,6 +58,7 @@ impl Validator {
             run_client: (run_client && clients > 0).then(|| clients - 1),
             handles: HashMap::new(),
             blobs,
+            step_names: StepNames::default(),
             warnings: Warnings::default(),
         }
     }
@@ -74,6 +77,8 @@ impl Validator {
         let section = line.section();
         let due = due(line);
         let expect = expect(line)?;
+        let step =
+            line.step.as_ref().map(|step| self.step(step)).transpose().map_err(Problem::Step)?;
         if operation == OperationType::Open
             && !expect.allows(NtStatus::SUCCESS, operation)
             && let Some(handle) = self.handles.get_mut(&handle_key(line, client_idx))
@@ -82,7 +87,7 @@ impl Validator {
         }
         let id = line.op_id.as_deref().map(Arc::from);
         let iteration = line.iteration.unwrap_or_default();
-        Ok(Operation { client_idx, seq, due, section, iteration, expect, id, kind })
+        Ok(Operation { client_idx, seq, due, section, iteration, expect, id, step, kind })
     }
 
     /// Checks the line's position in its client's order. Returns the operation's number within
@@ -248,6 +253,23 @@ impl Validator {
             .check(path, length)
             .map_err(|error| Problem::Blob { path: shortened(path), error })?;
         Ok(Payload::Blob(Arc::new(Blob::new(path))))
+    }
+
+    fn step(&self, line: &StepLine<'_>) -> Result<Arc<Step>, StepError> {
+        let (name, number) = (self.step_names.intern(&line.name)?, line.number);
+        let Some(outer) = &line.outer else {
+            return Ok(Arc::new(Step { name, number, outer: None }));
+        };
+        let outer_name = self.step_names.intern(&outer.name)?;
+        if let Some(outermost) = &outer.outer {
+            return Err(StepError::TooDeep {
+                name: name.to_string(),
+                inner: outer_name.to_string(),
+                outer: shortened(&outermost.name),
+            });
+        }
+        let outer = Step { name: outer_name, number: outer.number, outer: None };
+        Ok(Arc::new(Step { name, number, outer: Some(Arc::new(outer)) }))
     }
 
     /// Returns the number of operations of a client.

@@ -8,7 +8,7 @@ use super::super::failures::{MAX_MESSAGE_CHARS, StatusKey};
 use super::super::layout::Layout;
 use super::tap::{Completed, LogRecord};
 use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
-use crate::ir::{CompletionStatus, Failure, OperationType, Section};
+use crate::ir::{CompletionStatus, Failure, OperationType, Section, Step};
 use crate::protocol::{Break, Caching, Durable, Granted, NtStatus, SharePath};
 
 /// A line of `ops.jsonl` (`--oplog`). Times (`_ns`) are nanoseconds from the run's origin
@@ -56,6 +56,9 @@ pub(super) struct OperationLine<'a> {
     section: Section,
     /// Number of the client's iteration, from 0.
     iteration: u32,
+    /// The innermost step that it belongs to; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<StepPart<'a>>,
     #[serde(rename = "type")]
     kind: OperationType,
     /// The path it names, or that its handle was opened with; absent where that is not known.
@@ -98,6 +101,33 @@ pub(super) struct OperationLine<'a> {
     /// The caching that an open was granted; absent where the backend does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedPart>>,
+}
+
+/// A step of a client.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct StepPart<'a> {
+    #[serde(flatten)]
+    occurrence: StepOccurrence<'a>,
+    /// The step that it happened in; absent where it is in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outer: Option<StepOccurrence<'a>>,
+}
+
+/// One occurrence of a step.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct StepOccurrence<'a> {
+    /// Name of the step.
+    name: &'a str,
+    /// Number of the step within its iteration, setup or teardown, from 0.
+    number: u32,
+}
+
+impl<'a> From<&'a Step> for StepOccurrence<'a> {
+    fn from(step: &'a Step) -> StepOccurrence<'a> {
+        StepOccurrence { name: &step.name, number: step.number }
+    }
 }
 
 /// How an operation ended.
@@ -292,6 +322,10 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         context: context(layout, record.client_idx, record.phase),
         section: record.section,
         iteration: record.iteration,
+        step: record.step.as_deref().map(|step| StepPart {
+            occurrence: StepOccurrence::from(step),
+            outer: step.outer.as_deref().map(StepOccurrence::from),
+        }),
         kind: record.kind,
         path: record.path.as_ref().map(SharePath::as_str),
         outcome,

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::ir::event::{BreakEvent, IterationEvent, IterationOutcome};
-use crate::ir::{CompletionEvent, CompletionStatus, Event, OperationTimes, OperationType, Section};
+use crate::ir::{
+    CompletionEvent, CompletionStatus, Event, OperationTimes, OperationType, Section, Step,
+};
 use crate::protocol::{Granted, SharePath};
 
 /// The time from the first to the latest record of a batch, in nanoseconds, after which it is
@@ -38,6 +40,7 @@ pub(super) struct Completed {
     pub client_idx: u32,
     pub seq: u32,
     pub iteration: u32,
+    pub step: Option<Arc<Step>>,
     pub kind: OperationType,
     pub section: Section,
     /// The path that the operation touched.
@@ -58,6 +61,7 @@ impl Completed {
             client_idx: operation.client_idx,
             seq: operation.seq,
             iteration: operation.iteration,
+            step: operation.step.clone(),
             kind: operation.operation_type(),
             section: operation.section,
             path: path.cloned(),

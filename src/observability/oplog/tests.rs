@@ -10,7 +10,7 @@ use super::super::fixtures::{self, OK, completion};
 use super::super::schema;
 use super::*;
 use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
-use crate::ir::{CompletionStatus, Event, Failure, Section};
+use crate::ir::{CompletionStatus, Event, Failure, Section, Step};
 use crate::protocol::{Caching, Durable, LeaseState, NtStatus};
 
 /// A time that only a hang exceeds, even on a busy host.
@@ -19,6 +19,9 @@ const BOUND: Duration = Duration::from_secs(120);
 /// Returns lines of every kind, in the order that the tests below expect.
 pub(in crate::observability) fn full() -> Vec<Value> {
     let mut opened = completion(0, 3, fixtures::open(1, "a"), OK);
+    let session = Arc::new(Step { name: "session".into(), number: 0, outer: None });
+    opened.operation.step =
+        Some(Arc::new(Step { name: "save".into(), number: 2, outer: Some(session) }));
     opened.times.blocked_ns = 7;
     opened.execution.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
     if let Some(lease) =
@@ -99,6 +102,13 @@ fn the_schema_of_the_operation_log_refuses_names_and_numbers_that_no_line_has() 
         *spoiled.pointer_mut(at).unwrap() = wrong;
         assert!(!Format::OperationLog.errors(&spoiled).is_empty(), "{at}: {spoiled}");
     }
+}
+
+#[test]
+fn a_line_has_the_step_of_its_operation_and_the_one_around_it() {
+    let step = json!({ "name": "save", "number": 2, "outer": { "name": "session", "number": 0 } });
+    let lines = full();
+    assert_eq!((&lines[0]["step"], lines[1].get("step")), (&step, None));
 }
 
 #[test]

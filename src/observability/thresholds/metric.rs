@@ -21,6 +21,11 @@ pub enum Metric {
     /// The share of failed operations among those sent.
     ErrorShare,
     Disconnected(DisconnectedValue),
+    /// A value of the steps of one name.
+    Step {
+        name: String,
+        value: StepValue,
+    },
     /// A metric that a script declares.
     Custom {
         name: String,
@@ -110,6 +115,20 @@ impl BreakCount {
             BreakCount::BlockedOperations => counts.blocked_operations,
         }
     }
+}
+
+/// A value of the steps of one name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StepValue {
+    /// A statistic of the times from when steps were due to their end.
+    Response(Statistic),
+    /// The number of steps that ended.
+    Count,
+    PerSecond,
+    /// The number of steps that ended with a failed operation.
+    Failed,
+    Skipped,
+    Cut,
 }
 
 /// A value of the time in which clients had no connection, which is measured by phase.
@@ -221,11 +240,17 @@ impl Unit {
 impl Metric {
     pub fn unit(&self) -> Unit {
         match self {
-            Metric::Time(..) | Metric::Disconnected(DisconnectedValue::Longest) => Unit::Time,
+            Metric::Time(..)
+            | Metric::Step { value: StepValue::Response(_), .. }
+            | Metric::Disconnected(DisconnectedValue::Longest) => Unit::Time,
             Metric::Count(Counted::Bytes(_)) => Unit::Bytes,
             Metric::PerSecond(Counted::Bytes(_)) => Unit::BytesPerSecond,
-            Metric::Count(_) | Metric::Disconnected(DisconnectedValue::Clients) => Unit::Count,
-            Metric::PerSecond(_) => Unit::PerSecond,
+            Metric::PerSecond(_) | Metric::Step { value: StepValue::PerSecond, .. } => {
+                Unit::PerSecond
+            }
+            Metric::Count(_)
+            | Metric::Step { .. }
+            | Metric::Disconnected(DisconnectedValue::Clients) => Unit::Count,
             Metric::ErrorShare => Unit::Share,
             Metric::Disconnected(DisconnectedValue::ClientSeconds) => Unit::Number,
             Metric::Custom { unit, .. } => *unit,

@@ -8,11 +8,12 @@ use super::super::failures::StatusKey;
 use super::super::metrics::Delay;
 use super::metric::{
     BreakCount, Counted, CustomKinds, CustomValue, DisconnectedValue, IterationCount, Metric,
-    MetricKind, Subject, Timed, Unit,
+    MetricKind, StepValue, Subject, Timed, Unit,
 };
 use crate::ir::OperationType;
 use crate::ir::event::BreakEnd;
 use crate::ir::foreign_words::{self, STATISTICS, TIMES};
+use crate::ir::step::check_step_name;
 use crate::protocol::{NtStatus, nearest};
 
 /// The words that may come next in a name, each with what it leads to.
@@ -33,6 +34,7 @@ fn metrics() -> Words {
     let named = [
         ("all", of_operations(Subject::All)),
         ("iterations", of_iterations()),
+        ("step", vec![(ANY_STEP, Name::Incomplete(of_steps()))]),
         ("errors", of_errors()),
         ("bytes", of_bytes()),
         ("lateness", statistics(Timed::Delay(Delay::Lateness))),
@@ -49,6 +51,25 @@ fn metrics() -> Words {
         .chain(operations)
         .map(|(head, words)| (head, Name::Incomplete(words)))
         .collect()
+}
+
+/// Stands for the name of any step, in the words that come after `step`.
+const ANY_STEP: &str = "<name>";
+
+/// Returns the words after the name of a step, which [`parse`] puts into the metric.
+fn of_steps() -> Words {
+    let of = |value| Metric::Step { name: String::new(), value };
+    let statistics = complete(Statistic::NAMES, |statistic| of(StepValue::Response(statistic)));
+    let counts = [
+        ("count", StepValue::Count),
+        ("rate", StepValue::PerSecond),
+        ("failed", StepValue::Failed),
+        ("skipped", StepValue::Skipped),
+        ("cut", StepValue::Cut),
+    ];
+    let mut words = vec![("response", Name::Incomplete(statistics))];
+    words.extend(complete(counts, of));
+    words
 }
 
 /// Returns words that each complete the name of a metric.
@@ -166,9 +187,15 @@ pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Metric, String> 
     let mut known = &*METRICS;
     for (at, word) in words.iter().enumerate() {
         let (before, after) = (words[..at].join("."), &words[at + 1..]);
-        match known.iter().find(|(name, _)| name == word) {
+        let is_step = matches!(known[..], [(ANY_STEP, _)]) && !word.is_empty();
+        if is_step {
+            check_step_name(word).map_err(|error| error.to_string())?;
+        }
+        match known.iter().find(|(name, _)| name == word || is_step) {
             Some((_, Name::Incomplete(words))) => known = words,
-            Some((_, Name::Complete(metric))) if after.is_empty() => return Ok(metric.clone()),
+            Some((_, Name::Complete(metric))) if after.is_empty() => {
+                return Ok(of_step(metric.clone(), words[1]));
+            }
             Some(_) if *word == "p99" && *after == ["9"] => {
                 return Err(format!("write {before}.p999 for {before}.p99.9"));
             }
@@ -183,6 +210,14 @@ pub(super) fn parse(text: &str, custom: &CustomKinds) -> Result<Metric, String> 
         }
     }
     Err(incomplete(text, &names(known)))
+}
+
+/// Returns the metric with the name of its step, if it is about one.
+fn of_step(mut metric: Metric, step: &str) -> Metric {
+    if let Metric::Step { name, .. } = &mut metric {
+        *name = step.into();
+    }
+    metric
 }
 
 fn names(words: &Words) -> Vec<&'static str> {
@@ -248,6 +283,9 @@ fn unknown_metric(text: &str, head: &str) -> String {
 
 /// Returns the message for a name that ends too early.
 fn incomplete(name: &str, known: &[&str]) -> String {
+    if known == [ANY_STEP] {
+        return "'step' is not a whole metric: write the name of a step after it, such as step.save.response.p99".into();
+    }
     let (name, all) = (short(name), known.join(", "));
     let first = known.first().unwrap_or(&"");
     format!("'{name}' is not a whole metric: write {name}.{first}, for example (one of {all})")
@@ -268,6 +306,9 @@ fn unknown_word(before: &str, word: &str, known: &[&str]) -> String {
     if known.contains(&"response") {
         if let Some(here) = STATISTICS.find(word).or(statistic) {
             return format!("{unknown_metric}: write {before}.response.{here}");
+        }
+        if (word == "service" || TIMES.contains(&word)) && !known.contains(&"service") {
+            return format!("{unknown_metric}: write {before}.response");
         }
         if TIMES.contains(&word) {
             return format!(

@@ -6,7 +6,8 @@ use super::super::disconnected::Disconnected;
 use super::super::distribution::Distribution;
 use super::super::merge::Merge;
 use super::super::metrics::{OperationStats, PhaseStats, WorkloadStats};
-use super::metric::{Counted, CustomValue, DisconnectedValue, Metric, Subject, Timed};
+use super::super::steps::{StepCounts, StepStats};
+use super::metric::{Counted, CustomValue, DisconnectedValue, Metric, StepValue, Subject, Timed};
 use crate::ir::OperationType;
 
 /// A reader of the metrics that scripts declare. It returns the value in its unit and the number of
@@ -45,6 +46,10 @@ impl Sample {
             Metric::Time(times, _) => self.add_times(*times, stats),
             Metric::Count(counted) | Metric::PerSecond(counted) => self.count(*counted, stats),
             Metric::ErrorShare => self.count(Counted::Errors, stats),
+            Metric::Step { name, value } => {
+                let steps = stats.steps.as_deref().and_then(|steps| steps.get(name.as_str()));
+                steps.iter().for_each(|steps| self.add_steps(*value, steps));
+            }
             Metric::Disconnected(_) | Metric::Custom { .. } => {}
         }
     }
@@ -78,6 +83,19 @@ impl Sample {
             // These are measured by phase.
             Timed::Delay(_) => {}
         }
+    }
+
+    fn add_steps(&mut self, value: StepValue, stats: &StepStats) {
+        let StepCounts { failed, skipped, cut } = stats.counts;
+        let counted = match value {
+            StepValue::Response(_) => return self.add(&stats.response),
+            StepValue::Count | StepValue::PerSecond => stats.count(),
+            StepValue::Failed => failed,
+            StepValue::Skipped => skipped,
+            StepValue::Cut => cut,
+        };
+        self.counted += counted;
+        self.among += stats.count() + skipped + cut;
     }
 
     fn count(&mut self, counted: Counted, stats: &WorkloadStats) {
@@ -137,7 +155,8 @@ impl Sample {
         let counted = self.counted as f64;
         let disconnected = &self.disconnected;
         let value = match metric {
-            Metric::Time(_, statistic) => {
+            Metric::Time(_, statistic)
+            | Metric::Step { value: StepValue::Response(statistic), .. } => {
                 let (first, rest) = self.times.split_first()?;
                 let mut merged = first.clone();
                 rest.iter().for_each(|times| merged.merge(times));
@@ -148,7 +167,9 @@ impl Sample {
             }
             Metric::Disconnected(DisconnectedValue::Clients) => disconnected.clients.len() as f64,
             Metric::Disconnected(DisconnectedValue::Longest) => disconnected.longest_ns as f64,
-            Metric::PerSecond(_) => per_second(counted)?,
+            Metric::PerSecond(_) | Metric::Step { value: StepValue::PerSecond, .. } => {
+                per_second(counted)?
+            }
             Metric::ErrorShare => counted / self.among as f64,
             _ => counted,
         };

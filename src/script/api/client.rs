@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mlua::{
-    FromLuaMulti, IntoLua, IntoLuaMulti, Lua, Result as LuaResult, UserDataFields, UserDataMethods,
-    UserDataRegistry, Value,
+    FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, Result as LuaResult, UserDataFields,
+    UserDataMethods, UserDataRegistry, Value,
 };
 
 use super::super::boundary::cross;
@@ -38,7 +38,16 @@ const MAX_EXACT_OFFSET: i64 = LARGEST_EXACT as i64;
 
 type Arguments = (Value, Value, Value, Value);
 
-pub(super) fn register(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
+/// Registers the type of `c`. `step` is the method of that name.
+///
+/// Luau calls the methods of a type directly, if all of them are Rust functions. `step` is not, so
+/// a script that may call it (`uses_steps`) has its methods looked up by name, which takes longer.
+pub(super) fn register(
+    lua: &Lua,
+    host: &Rc<ScriptHost>,
+    step: Function,
+    uses_steps: bool,
+) -> LuaResult<()> {
     lua.register_userdata_type::<ClientObject>(|registry| {
         registry.add_meta_method("__tostring", |_, _, ()| Ok("client"));
         registry.add_meta_method("__index", |_, _, name: Value| {
@@ -63,12 +72,15 @@ pub(super) fn register(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
         open(registry, host);
         on_handles(registry, host);
         on_paths(registry, host);
-        registry.enable_namecall();
+        registry.add_field("step", step);
+        if !uses_steps {
+            registry.enable_namecall();
+        }
     })
 }
 
 /// Calls `body` with the client whose stream is being made, if `object` stands for it.
-fn active<R>(
+pub(super) fn active<R>(
     host: &ScriptHost,
     object: &ClientObject,
     body: impl FnOnce(&mut ScriptClient) -> LuaResult<R>,

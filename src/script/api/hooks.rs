@@ -14,6 +14,7 @@ use super::super::values::{check_keys, fail, fault, function, table, text, unkno
 use super::options::status_names;
 use super::registration::{called_with_a_dot, refuse_unknown, top_level, top_level_many};
 use crate::ir::OperationType;
+use crate::ir::step::check_step_name;
 use crate::protocol::NtStatus;
 
 const WHAT: &str = "bench.on_complete";
@@ -95,7 +96,7 @@ fn on_complete(
     let mut fields = Field::DEFAULT.to_vec();
     let mut spec = FilterSpec { line: host.line(lua).unwrap_or_default(), ..FilterSpec::default() };
     if let Some(filter) = filter {
-        let known = ["ops", "workload", "phase", "path", "status", "fields"];
+        let known = ["ops", "workload", "phase", "path", "step", "status", "fields"];
         check_keys(&filter, WHAT, "field", &known)?;
         spec.ops = chosen(&filter, "ops", |word| {
             let names = OperationType::ALL.map(OperationType::name);
@@ -107,6 +108,9 @@ fn on_complete(
         spec.paths = chosen(&filter, "path", |pattern| match pattern.len() {
             0..=MOST_OF_A_PATTERN => Ok(pattern.to_string()),
             _ => Err(format!("a pattern is at most {MOST_OF_A_PATTERN} bytes long")),
+        })?;
+        spec.steps = chosen(&filter, "step", |name| {
+            check_step_name(name).map(|()| name.to_string()).map_err(|error| error.to_string())
         })?;
         spec.statuses = chosen(&filter, "status", status)?;
         if let Some(chosen) = chosen(&filter, "fields", |word| {

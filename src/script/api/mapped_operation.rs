@@ -21,11 +21,12 @@ use crate::ir::{
 pub(super) struct MappedObject;
 
 /// The fields of `op`.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "kind",
     "client",
     "section",
     "iteration",
+    "step",
     "id",
     "path",
     "dest",
@@ -120,6 +121,9 @@ fn places(registry: &mut Registry, host: &Rc<ScriptHost>) {
     get(registry, host, "kind", |mapped, _| mapped.operation.operation_type().name());
     get(registry, host, "client", |_, client| client.to_string());
     get(registry, host, "iteration", |mapped, _| mapped.operation.iteration);
+    get(registry, host, "step", |mapped, _| {
+        mapped.operation.step.as_ref().map(|step| step.name.to_string())
+    });
     get(registry, host, "id", |mapped, _| mapped.operation.op_id());
     get(registry, host, "section", |mapped, _| match mapped.operation.section {
         Section::Setup => "setup",

@@ -22,6 +22,7 @@ mod params;
 mod paths;
 mod registration;
 mod rng;
+mod step;
 mod streams;
 mod thresholds;
 mod workload;
@@ -62,9 +63,18 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     Ok(bench)
 }
 
-/// Registers the types of `c`, metrics, `rng`, streams, stages and `op`.
+/// Registers the type of `c`, after the top level of the script and before the first client is made.
+pub(super) fn register_clients(
+    lua: &Lua,
+    host: &Rc<ScriptHost>,
+    uses_steps: bool,
+) -> LuaResult<()> {
+    let step = step::method(lua, host)?;
+    client::register(lua, host, step, uses_steps)
+}
+
+/// Registers the types of metrics, `rng`, streams, stages and `op`.
 pub(super) fn register_objects(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
-    client::register(lua, host)?;
     metrics::register_object(lua, host)?;
     rng::register(lua, host)?;
     streams::register_objects(lua)?;

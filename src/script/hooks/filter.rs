@@ -24,6 +24,8 @@ pub(in crate::script) enum Field {
     LatenessNs,
     Bytes,
     Iteration,
+    /// The name of the innermost step.
+    Step,
     OpId,
     Client,
     Path,
@@ -34,7 +36,7 @@ pub(in crate::script) enum Field {
 }
 
 impl Field {
-    const ALL: [(&'static str, Field); 13] = [
+    const ALL: [(&'static str, Field); 14] = [
         ("kind", Field::Kind),
         ("status", Field::Status),
         ("service_ns", Field::ServiceNs),
@@ -45,6 +47,7 @@ impl Field {
         ("bytes", Field::Bytes),
         ("path", Field::Path),
         ("iteration", Field::Iteration),
+        ("step", Field::Step),
         ("granted", Field::Granted),
         ("create_action", Field::CreateAction),
         ("file_id", Field::FileId),
@@ -127,6 +130,7 @@ pub(in crate::script) struct FilterSpec {
     pub workloads: Option<Vec<String>>,
     pub phases: Option<Vec<String>>,
     pub paths: Option<Vec<String>>,
+    pub steps: Option<Vec<String>>,
     pub statuses: Option<Vec<StatusFilter>>,
 }
 
@@ -140,6 +144,8 @@ pub(super) struct Filter {
     /// Whether each workload matches, the run-wide client last.
     workloads: Option<Vec<bool>>,
     statuses: Option<Vec<StatusFilter>>,
+    /// The names of steps, of which an operation belongs to one, be it the outer step.
+    steps: Option<Vec<String>>,
     pub paths: Option<Vec<String>>,
 }
 
@@ -199,6 +205,7 @@ impl FilterSpec {
                 workloads.chain([false]).collect()
             }),
             statuses: self.statuses.clone(),
+            steps: self.steps.clone(),
             paths: self.paths.clone(),
         }
     }
@@ -222,6 +229,10 @@ impl Filter {
             && self.ops & (1 << (event.operation_type() as u32)) != 0
             && self.workloads.as_ref().is_none_or(|workloads| workloads[workload])
             && self.takes_status(&event.execution.status)
+            && self.steps.as_ref().is_none_or(|steps| {
+                let mut own = event.operation.step.iter().flat_map(|step| step.names());
+                own.any(|name| steps.iter().any(|wanted| wanted == name))
+            })
             && self.paths.as_ref().is_none_or(|patterns| {
                 path.is_some_and(|path| patterns.iter().any(|pattern| fits(pattern, path.as_str())))
             })

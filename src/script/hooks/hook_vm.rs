@@ -273,6 +273,7 @@ impl Texts<'_> {
                 None => format!("{}-{}", record.client_idx, record.seq).into(),
             }),
             Field::Client => Some(self.hook_vm.layout.header.client_name(record.client_idx).into()),
+            Field::Step => record.step.as_ref().map(|step| (&*step.name).into()),
             Field::Path => record.path.as_ref().map(|path| path.as_str().into()),
             Field::Granted => granted.map(|granted| granted.caching().name().into()),
             Field::CreateAction => granted.map(|granted| granted.action.name().into()),
@@ -302,6 +303,7 @@ impl Hook {
                 | Field::OpId
                 | Field::Client
                 | Field::Path
+                | Field::Step
                 | Field::Granted
                 | Field::CreateAction
                 | Field::FileId => format!("texts[{read}]"),

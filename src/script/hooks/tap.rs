@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 
 use super::filter::{CompletionOutcome, Filter};
-use crate::ir::OperationType;
 use crate::ir::event::CompletionEvent;
+use crate::ir::{OperationType, Step};
 use crate::observability::Layout;
 use crate::protocol::{Granted, SharePath};
 
@@ -33,6 +33,7 @@ pub(super) struct CompletionRecord {
     pub granted: Option<Box<Granted>>,
     /// The path, if a hook asks for it.
     pub path: Option<SharePath>,
+    pub step: Option<Arc<Step>>,
     /// The id that a document gave the operation.
     pub id: Option<Arc<str>>,
 }
@@ -112,6 +113,7 @@ impl HookTap {
             bytes: event.execution.bytes,
             granted: event.execution.granted.clone(),
             path: if self.with_path { path(event).cloned() } else { None },
+            step: event.operation.step.clone(),
             id: event.operation.id.clone(),
         });
         let idle = self.counts.idle.load(Relaxed);

@@ -244,11 +244,11 @@ fn the_error_about_a_misspelt_name_suggests_the_nearest_one() {
     let cases = [
         (
             "c:reed()",
-            "unknown method 'reed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
+            "unknown method 'reed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration)",
         ),
         (
             "local x = c.iterations",
-            "unknown field or method 'iterations': did you mean 'iteration'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
+            "unknown field or method 'iterations': did you mean 'iteration'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration)",
         ),
         (
             "rng:integer(1, 2)",

@@ -8,10 +8,15 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     // Names from k6 and Python that are different here.
     ("c:sleep('1s')", "unknown method 'sleep': here it is 'think'"),
     ("c:remove('a')", "unknown method 'remove': here it is 'delete'"),
+    ("c:group('a', print)", "unknown method 'group': here it is 'step'"),
+    (
+        "step('a', print)",
+        "unknown global 'step': here it is a method of the client: c:step(\"save\", function() … end)",
+    ),
     ("rng:randint(1, 6)", "unknown method 'randint': here it is 'int'"),
     (
         "c:raed(1)",
-        "unknown method 'raed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration)",
+        "unknown method 'raed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration)",
     ),
     ("c.open('a', 'r')", "methods are called with a colon: write c:open(…), not c.open(…)"),
     ("rng.int(1, 6)", "methods are called with a colon: write rng:int(…), not rng.int(…)"),
@@ -133,19 +138,19 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "c:copy('a', 'b')",
-        "unknown method 'copy': there is no copy: read the one file and write the other, with c:open, c:read and c:write; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'copy': there is no copy: read the one file and write the other, with c:open, c:read and c:write; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration",
     ),
     (
         "c:log('a')",
-        "unknown method 'log': here it is print(…); a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'log': here it is print(…); a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration",
     ),
     (
         "c:rmtree('a')",
-        "unknown method 'rmtree': there is no removal of a whole tree: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown method 'rmtree': there is no removal of a whole tree: c:delete each file, then c:rmdir each directory, the innermost first; a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration",
     ),
     (
         "c:frobnicate('a')",
-        "unknown method 'frobnicate': a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration; rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle",
+        "unknown method 'frobnicate': a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration; rng has int, float, bool, exp, normal, lognormal, pareto, zipf, pick, shuffle",
     ),
     (
         "rng:nrmal(1, 2)",
@@ -153,7 +158,7 @@ const IN_AN_ITERATION: &[(&str, &str)] = &[
     ),
     (
         "local x = c.pathe",
-        "unknown field or method 'pathe': a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration",
+        "unknown field or method 'pathe': a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration",
     ),
     (
         "local x = rng.sede",

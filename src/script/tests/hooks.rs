@@ -77,13 +77,17 @@ fn events() -> Vec<CompletionEvent> {
         completion(0, 5, delete("teardown"), OK),
     ];
     events[6].phase = Some(0);
+    let session = Arc::new(Step { name: "session".into(), number: 0, outer: None });
+    events[0].operation.step = Some(Arc::clone(&session));
+    events[1].operation.step =
+        Some(Arc::new(Step { name: "save".into(), number: 1, outer: Some(session) }));
     for (at, section) in [(7, Section::Setup), (8, Section::Teardown)] {
         (events[at].operation.section, events[at].phase) = (section, None);
     }
     events
 }
 
-use crate::ir::CompletionStatus;
+use crate::ir::{CompletionStatus, Step};
 
 #[test]
 fn a_hook_sees_what_totals_count_unless_its_filter_says_otherwise() {
@@ -102,6 +106,10 @@ fn a_hook_sees_what_totals_count_unless_its_filter_says_otherwise() {
         ("path = { '*.docx', '?arm' }", "0-0 0-2"),
         ("phase = 'warmup'", "0-3"),
         ("phase = { 'warmup', 'steady' }, ops = 'delete'", "0-2 0-3"),
+        ("step = 'save'", "1-0"),
+        ("step = 'session'", "0-0 1-0"),
+        ("step = { 'browse', 'save' }", "1-0"),
+        ("step = 'browse'", ""),
         ("phase = 'setup'", "0-4"),
         ("phase = 'teardown'", "0-5"),
     ] {
@@ -169,6 +177,10 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
     ] {
         assert_eq!(arguments(caching, granted(was)), expected);
     }
+    let step = |event| arguments("{ fields = { 'step', 'op_id' } },", event);
+    assert_eq!(step(events().remove(1)), "save 1-0");
+    assert_eq!(step(events().remove(0)), "session 0-0");
+    assert_eq!(step(events().remove(2)), "nil 2-0");
     let skipped = completion(1, 8, read(1), CompletionStatus::Skipped { cause_seq: 7 });
     assert_eq!(arguments("{ status = 'skipped' },", skipped), "read SKIPPED nil nil");
 }
@@ -368,6 +380,10 @@ fn mistakes_in_hooks_and_metrics_name_the_line_and_the_right_word() {
         (
             "bench.on_complete({ status = 'SHARING_VIOLATON' }, print)",
             "s.lua:4: bench.on_complete: status: unknown status 'SHARING_VIOLATON': did you mean 'SHARING_VIOLATION'?",
+        ),
+        (
+            "bench.on_complete({ step = 'a.b' }, print)",
+            "s.lua:4: bench.on_complete: step: \"a.b\" is not the name of a step",
         ),
         (
             "bench.on_complete({ workload = 'editor' }, print)",

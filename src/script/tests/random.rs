@@ -245,7 +245,7 @@ fn choices_that_are_none_are_refused() {
     .message();
     assert_eq!(
         message,
-        "s.lua:1: unknown method 'reed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, id, user, iteration)"
+        "s.lua:1: unknown method 'reed': did you mean 'read'? (a client has open, read, write, close, rename, delete, mkdir, rmdir, stat, list, truncate, flush, lock, unlock, think, at, running, step, id, user, iteration)"
     );
 }
 

@@ -6,6 +6,7 @@ mod calls;
 mod disconnections;
 mod iterations;
 mod operations;
+mod steps;
 mod totals;
 
 use smbench::ir::event::{Disconnection, IterationEvent};
@@ -71,7 +72,9 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     iterations::nothing_unaccounted(scenario, outcome, &clients)?;
     // Percentiles take longer than all the rest in a build without optimization.
     if scenario.seed.is_multiple_of(8) {
-        totals::check(scenario, outcome)?;
+        let summary = outcome.summary();
+        totals::check(scenario, outcome, &summary)?;
+        steps::check(scenario, &clients, &summary)?;
     }
     nothing_missing(scenario, outcome, &clients)
 }

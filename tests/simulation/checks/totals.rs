@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use smbench::ir::event::IterationOutcome;
 use smbench::ir::{CompletionStatus, Event, OperationType, Section};
+use smbench::observability::Summary;
 use smbench::observability::summary::{Iterations, OperationTotals, Operations};
 
 use crate::run::Outcome;
@@ -21,7 +22,7 @@ struct Counts {
 
 type ByType = BTreeMap<OperationType, Counts>;
 
-pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
+pub fn check(scenario: &Scenario, outcome: &Outcome, summary: &Summary) -> Result<(), String> {
     let header = &scenario.stream.header;
     let phases = header.phases.len().max(1);
     let recorded = |phase: usize| header.phases.get(phase).is_none_or(|phase| phase.record);
@@ -66,7 +67,6 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
             }
         }
     }
-    let summary = outcome.summary();
     let nothing = Operations::new();
     let reported = |section: &Option<smbench::observability::summary::SectionSummary>| {
         section.as_ref().map(|section| section.operations.clone()).unwrap_or_default()

@@ -188,6 +188,35 @@ fn a_mistake_is_reported_with_the_right_word_or_unit() {
             "unknown metric 'read.dropped': after read comes one of response, service, count, rate, failed",
         ),
         (
+            "step < 20ms",
+            "'step' is not a whole metric: write the name of a step after it, such as step.save.response.p99",
+        ),
+        (
+            "step. < 20ms",
+            "'step' is not a whole metric: write the name of a step after it, such as step.save.response.p99",
+        ),
+        (
+            "step.sa ve.count < 2",
+            "\"sa ve\" is not the name of a step: a name has 1 to 64 characters, which are letters (A to Z, a to z), digits, '_' and '-'",
+        ),
+        (
+            "step.save < 20ms",
+            "'step.save' is not a whole metric: write step.save.response, for example (one of response, count, rate, failed, skipped, cut)",
+        ),
+        ("step.save.p99 < 20ms", "unknown metric 'step.save.p99': write step.save.response.p99"),
+        (
+            "step.save.latency < 20ms",
+            "unknown metric 'step.save.latency': write step.save.response",
+        ),
+        (
+            "step.save.service.p99 < 20ms",
+            "unknown metric 'step.save.service': write step.save.response",
+        ),
+        (
+            "step.save.response.p99 < 20",
+            "step.save.response.p99 is a time: write it with its unit, such as 20ms or 1.5s, not '20'",
+        ),
+        (
             "errors.ACCES_DENIED == 0",
             "unknown status 'ACCES_DENIED': did you mean 'errors.ACCESS_DENIED'?",
         ),
@@ -214,7 +243,7 @@ fn a_mistake_is_reported_with_the_right_word_or_unit() {
         ),
         (
             "zzz.qq < 1",
-            "unknown metric 'zzz.qq': a metric begins with all, iterations, errors, bytes, lateness, backlog, handoff, pickup, breaks, disconnected, a type of operation (open, read, …) or the name of a metric that the script declares",
+            "unknown metric 'zzz.qq': a metric begins with all, iterations, step, errors, bytes, lateness, backlog, handoff, pickup, breaks, disconnected, a type of operation (open, read, …) or the name of a metric that the script declares",
         ),
         (
             "read.response.p99 < 20",
