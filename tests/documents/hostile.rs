@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use smbench::ir::document::Format;
 use smbench::ir::document::convert;
+use smbench::ir::document::{Format, LoadOptions, load_opened};
 
 use crate::random::Random;
 use crate::{Directory, fixture, load_default};
@@ -120,4 +120,25 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
             }
         }
     }
+}
+
+#[test]
+fn a_document_that_grows_while_it_is_read_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.jsonl");
+    let document = "{\"version\":2,\"workloads\":[{\"name\":\"w\",\"clients\":1}]}\n{\"client\":0,\"after_ns\":0,\"type\":\"Stat\",\"path\":\"a\"}\n{\"operations\":1}\n";
+    std::fs::write(&path, document).unwrap();
+    let load = || {
+        let opened = (std::fs::File::open(&path).unwrap(), document.len() as u64);
+        load_opened(opened, &path, &LoadOptions::default())
+    };
+    assert_eq!(load().unwrap().operations(), 1);
+    // A blank line makes no difference to the operations.
+    std::fs::write(&path, format!("{document}\n")).unwrap();
+    let message = load().err().unwrap().to_string();
+    assert!(
+        message
+            .ends_with("x.jsonl: changed while it was read; run again when no program writes it"),
+        "{message}"
+    );
 }
