@@ -45,6 +45,15 @@ pub trait ClientReader {
     ) -> Result<Progress, SourceError>;
 }
 
+/// Reads past a section, so that the stages before the reader see the handles that it opens.
+pub(super) fn skip(reader: &mut dyn ClientReader, section: Section) -> Result<(), SourceError> {
+    let mut seen = Vec::new();
+    while reader.read(section, 256, &mut seen)? == Progress::More {
+        seen.clear();
+    }
+    Ok(())
+}
+
 /// A stage of a transform.
 pub trait StreamStage {
     /// Returns the stream that this stage makes of `input`.
