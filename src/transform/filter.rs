@@ -13,7 +13,7 @@ use crate::ir::{Operation, OperationType, Section};
 ///
 /// An operation on a handle has the path of the handle's open. If the open is dropped, so is all
 /// that is done on its handle; if it is kept, so is its close. The time of an operation that
-/// remains does not change.
+/// remains does not change, except that a close before `from_ns` or after `to_ns` moves to there.
 #[derive(Clone, Debug, Default)]
 pub struct FilterStage {
     pub operations: Option<Vec<OperationType>>,
@@ -48,9 +48,7 @@ impl StreamStage for FilterStage {
             }
             facts.header.active = Some(kept.into());
         }
-        if let Some(to_ns) = self.to_ns {
-            facts.length_ns = facts.length_ns.min(to_ns);
-        }
+        facts.length_ns = self.moved_into_window(facts.length_ns);
         let filter = Rc::new(self.clone());
         let header = facts.header.clone();
         Ok(per_client(input, facts, place, move |client| {
@@ -65,6 +63,13 @@ impl StreamStage for FilterStage {
                 past_end: false,
             })
         }))
+    }
+}
+
+impl FilterStage {
+    /// Returns the time nearest to `nominal_ns` that is not before `from_ns` nor after `to_ns`.
+    fn moved_into_window(&self, nominal_ns: u64) -> u64 {
+        nominal_ns.max(self.from_ns.unwrap_or(0)).min(self.to_ns.unwrap_or(u64::MAX))
     }
 }
 
@@ -131,12 +136,18 @@ impl ClientTransform for ClientFilter {
             let nominal_ns = self.time.see(&operation);
             self.past_end = self.section == Section::Iteration
                 && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
-            if self.keeps(&operation, nominal_ns) {
-                self.time.keep(&mut operation);
-                into.push(operation);
-            } else {
+            if !self.keeps(&operation, nominal_ns) {
                 self.time.drop(&operation);
+                continue;
             }
+            // Only a close is kept although it is not in the window.
+            let moved_ns = self.filter.moved_into_window(nominal_ns);
+            if self.section == Section::Iteration && moved_ns != nominal_ns {
+                self.time.keep_at(moved_ns, &mut operation);
+            } else {
+                self.time.keep(&mut operation);
+            }
+            into.push(operation);
         }
         Ok(())
     }
