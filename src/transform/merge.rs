@@ -1,6 +1,6 @@
 //! The merge of several streams into one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub fn merge(
                 let name: Arc<str> = match (&workload.client_names, join) {
                     (Some(names), true) => Arc::clone(&names[id as usize]),
                     (Some(names), false) => format!("{}/{}", input.name, names[id as usize]).into(),
-                    (None, _) => id.to_string().into(),
+                    (None, _) => format!("{}/{id}", workload.name).into(),
                 };
                 merged.add(name, MergedClient { input: number as u32, client });
                 client += 1;
@@ -75,6 +75,11 @@ pub fn merge(
         );
     }
     let facts = facts(&inputs, &workloads, &place)?;
+    if let Some(twice) = name_of_two_clients(&facts.header.workloads) {
+        return Err(place.refuse(format!(
+            "two clients of the merged stream would be named {twice:?}; name the inputs differently"
+        )));
+    }
     let sources = workloads.into_iter().flat_map(|workload| workload.sources).collect();
     Ok(Rc::new(Merged {
         inputs: Rc::new(inputs.into_iter().map(|input| input.stream).collect()),
@@ -134,6 +139,17 @@ impl MergedWorkload {
             ..self.first.clone()
         }
     }
+}
+
+/// Returns a name that two clients have, or two workloads whose clients have none. A document
+/// could not hold them.
+fn name_of_two_clients(workloads: &[Workload]) -> Option<&str> {
+    let mut known = HashSet::new();
+    let names = workloads.iter().flat_map(|workload| match &workload.client_names {
+        Some(names) => &**names,
+        None => std::slice::from_ref(&workload.name),
+    });
+    names.map(|name| &**name).find(|name| !known.insert(*name))
 }
 
 fn facts(
@@ -228,12 +244,31 @@ struct JoinedReader {
 struct JoinedPart {
     reader: Box<dyn ClientReader>,
     ahead: VecDeque<Operation>,
-    has_ended: bool,
+    /// The end of the section, or the error that follows the operations ahead. None: there is
+    /// more to read.
+    end: Option<Result<(), SourceError>>,
 }
 
 impl JoinedPart {
     fn new(reader: Box<dyn ClientReader>) -> JoinedPart {
-        JoinedPart { reader, ahead: VecDeque::new(), has_ended: false }
+        JoinedPart { reader, ahead: VecDeque::new(), end: None }
+    }
+
+    /// Returns the next operation, if there is one.
+    fn next(&mut self, section: Section, batch: usize) -> Result<Option<&Operation>, SourceError> {
+        if self.ahead.is_empty() && self.end.is_none() {
+            let mut read = Vec::new();
+            self.end = match self.reader.read(section, batch, &mut read) {
+                Ok(Progress::More) => None,
+                Ok(Progress::End) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            };
+            self.ahead = read.into();
+        }
+        match (self.ahead.front(), &self.end) {
+            (None, Some(Err(error))) => Err(error.clone()),
+            (next, _) => Ok(next),
+        }
     }
 }
 
@@ -242,13 +277,7 @@ impl JoinedReader {
     fn earliest(&mut self, section: Section, batch: usize) -> Result<Option<usize>, SourceError> {
         let mut earliest: Option<(u64, usize)> = None;
         for (at, part) in self.parts.iter_mut().enumerate() {
-            if part.ahead.is_empty() && !part.has_ended {
-                let mut read = Vec::new();
-                let progress = part.reader.read(section, batch, &mut read)?;
-                part.has_ended = progress == Progress::End;
-                part.ahead = read.into();
-            }
-            let Some(next) = part.ahead.front() else { continue };
+            let Some(next) = part.next(section, batch)? else { continue };
             let due_ns = match next.due {
                 Due::At(at_ns) => at_ns,
                 // Setups and teardowns follow one another, however long they take.
@@ -286,7 +315,7 @@ impl ClientReader for JoinedReader {
             (self.section, self.iteration) = (Some(section), 0);
             for part in &mut self.parts {
                 part.ahead.clear();
-                part.has_ended = false;
+                part.end = None;
             }
         }
         let parts = self.parts.len() as u32;

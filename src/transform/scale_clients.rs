@@ -143,22 +143,38 @@ impl Clones {
     }
 
     fn workloads(&self, header: &StreamHeader) -> Workloads {
+        let prefix = free_prefix(header);
         let scaled = header.workloads.iter().zip(&self.workloads);
         let scaled = scaled.map(|(workload, WorkloadClones { clients, .. })| Workload {
             clients: *clients,
-            client_names: workload.client_names.as_ref().map(|names| names_of(names, *clients)),
+            client_names: (workload.client_names.as_ref())
+                .map(|names| names_of(names, *clients, &prefix)),
             ..workload.clone()
         });
         scaled.collect()
     }
 }
 
+/// Returns the beginning of the names of clones: `clone`, unless a client has such a name already.
+/// The clients of a stream that is scaled again do.
+fn free_prefix(header: &StreamHeader) -> String {
+    let mut prefix = "clone".to_string();
+    let names = || {
+        let workloads = header.workloads.iter();
+        workloads.flat_map(|it| it.client_names.iter().flat_map(|names| &**names).chain([&it.name]))
+    };
+    while names().any(|name| name.starts_with(&prefix)) {
+        prefix.insert_str(0, "re");
+    }
+    prefix
+}
+
 /// Returns the names of all clones of named clients.
-fn names_of(names: &[Arc<str>], clients: u32) -> Arc<[Arc<str>]> {
+fn names_of(names: &[Arc<str>], clients: u32, prefix: &str) -> Arc<[Arc<str>]> {
     let clones =
         (0..clients as usize).map(|id| match (id / names.len(), &names[id % names.len()]) {
             (0, name) => Arc::clone(name),
-            (k, name) => format!("clone{k}/{name}").into(),
+            (k, name) => format!("{prefix}{k}/{name}").into(),
         });
     clones.collect()
 }
@@ -241,6 +257,15 @@ struct CloneTransform {
     shift: ClientShift,
 }
 
+impl CloneTransform {
+    fn rename(&self, operation: &mut Operation) -> Result<(), String> {
+        replace_paths(operation, |path| self.path.path(self.k, path)).map_err(|error| {
+            let (id, k) = (operation.op_id(), self.k);
+            format!("operation {id} has no valid path in clone {k}: {error}")
+        })
+    }
+}
+
 impl ClientTransform for CloneTransform {
     fn enter(&mut self, section: Section) {
         self.shift.enter(section);
@@ -251,16 +276,16 @@ impl ClientTransform for CloneTransform {
         operations: &mut Vec<Operation>,
         into: &mut Vec<Operation>,
     ) -> Result<(), String> {
-        for operation in operations.iter_mut() {
-            replace_paths(operation, |path| {
-                self.path.path(self.k, path).map_err(|error| (path.clone(), error))
-            })
-            .map_err(|(path, error)| {
-                let (id, k) = (operation.op_id(), self.k);
-                format!("operation {id}: the path of {path:?} in clone {k} is wrong: {error}")
-            })?;
+        let mut refused = Ok(());
+        for at in 0..operations.len() {
+            refused = self.rename(&mut operations[at]);
+            if refused.is_err() {
+                operations.truncate(at);
+                break;
+            }
         }
-        self.shift.pass(operations, into)
+        self.shift.pass(operations, into)?;
+        refused
     }
 }
 
@@ -288,7 +313,7 @@ mod tests {
     #[test]
     fn named_clients_have_named_clones() {
         let names = ["ann".into(), "bo".into()];
-        let all = names_of(&names, 5);
+        let all = names_of(&names, 5, "clone");
         let all: Vec<&str> = all.iter().map(|name| &**name).collect();
         assert_eq!(all, ["ann", "bo", "clone1/ann", "clone1/bo", "clone2/ann"]);
     }
