@@ -74,7 +74,7 @@ pub(super) fn transformed(
         facts: Rc::clone(facts),
         place: Rc::clone(&place.name),
         section: None,
-        has_ended: false,
+        end: None,
         ready: Vec::new(),
     })
 }
@@ -88,8 +88,8 @@ struct StageReader {
     /// The beginning of an error.
     place: Rc<str>,
     section: Option<Section>,
-    /// Whether the input has no more operations in the section.
-    has_ended: bool,
+    /// The end of the section, or the error at which it broke off. None: there is more to read.
+    end: Option<Result<(), SourceError>>,
     /// Operations beyond the last batch, the next one last.
     ready: Vec<Operation>,
 }
@@ -106,7 +106,7 @@ impl ClientReader for StageReader {
         }
         if Some(section) > self.section {
             self.section = Some(section);
-            self.has_ended = false;
+            self.end = None;
             self.ready.clear();
             self.transform.enter(section);
         }
@@ -120,20 +120,26 @@ impl ClientReader for StageReader {
             self.ready = Vec::new();
         }
         let mut batch = Vec::new();
-        while into.len() < most && !self.has_ended {
-            let progress = self.input.read(section, most - into.len(), &mut batch)?;
-            let passed = self.transform.pass(&mut batch, into);
-            passed.map_err(|problem| SourceError {
-                message: format!("{}: {problem}", self.place),
-                client: Some(self.facts.header.client_name(self.client)),
-            })?;
-            self.has_ended = progress == Progress::End || self.transform.has_ended();
+        while into.len() < most && self.end.is_none() {
+            let progress = self.input.read(section, most - into.len(), &mut batch);
+            self.end = match (self.transform.pass(&mut batch, into), progress) {
+                (Err(problem), _) => Some(Err(SourceError {
+                    message: format!("{}: {problem}", self.place),
+                    client: Some(self.facts.header.client_name(self.client)),
+                })),
+                (Ok(()), _) if self.transform.has_ended() => Some(Ok(())),
+                (Ok(()), Ok(Progress::More)) => None,
+                (Ok(()), Ok(Progress::End)) => Some(Ok(())),
+                (Ok(()), Err(error)) => Some(Err(error)),
+            };
         }
         if into.len() > most {
             self.ready = into.split_off(most);
             self.ready.reverse();
         }
-        let ended = self.has_ended && self.ready.is_empty();
-        Ok(if ended { Progress::End } else { Progress::More })
+        match &self.end {
+            Some(end) if self.ready.is_empty() => end.clone().map(|()| Progress::End),
+            _ => Ok(Progress::More),
+        }
     }
 }

@@ -70,14 +70,8 @@ impl ClientTransform for ClientRewrite {
         into: &mut Vec<Operation>,
     ) -> Result<(), String> {
         for mut operation in operations.drain(..) {
-            replace_paths(&mut operation, |path| {
-                self.rewritten(path).map_err(|error| (path.clone(), error))
-            })
-            .map_err(|(path, error)| {
-                format!(
-                    "operation {}: the new path of {path:?} is wrong: {error}",
-                    operation.op_id()
-                )
+            replace_paths(&mut operation, |path| self.rewritten(path)).map_err(|error| {
+                format!("operation {} has no valid new path: {error}", operation.op_id())
             })?;
             into.push(operation);
         }

@@ -55,6 +55,24 @@ impl ClientShift {
     pub fn new(by_ns: i64) -> ClientShift {
         ClientShift { by_ns, section: Section::Setup, is_first: true }
     }
+
+    /// Moves an operation of the iterations.
+    fn shift(&mut self, operation: &mut Operation) -> Result<(), String> {
+        let is_first = std::mem::take(&mut self.is_first);
+        let ns = match &mut operation.due {
+            Due::At(at_ns) | Due::Arrival { at_ns, .. } => at_ns,
+            Due::After(after_ns) if is_first => after_ns,
+            Due::After(_) => return Ok(()),
+        };
+        let Some(moved_ns) = ns.checked_add_signed(self.by_ns) else {
+            let (due_s, id) = (*ns as f64 / 1e9, operation.op_id());
+            return Err(format!(
+                "operation {id} would be before time zero: it is due at {due_s} s; shift by less, or drop what is earlier with bench.filter {{ from = … }}"
+            ));
+        };
+        *ns = moved_ns;
+        Ok(())
+    }
 }
 
 impl ClientTransform for ClientShift {
@@ -67,24 +85,13 @@ impl ClientTransform for ClientShift {
         operations: &mut Vec<Operation>,
         into: &mut Vec<Operation>,
     ) -> Result<(), String> {
-        if self.section == Section::Iteration && self.by_ns != 0 {
-            for operation in operations.iter_mut() {
-                let is_first = std::mem::take(&mut self.is_first);
-                let ns = match &mut operation.due {
-                    Due::At(at_ns) | Due::Arrival { at_ns, .. } => at_ns,
-                    Due::After(after_ns) if is_first => after_ns,
-                    Due::After(_) => continue,
-                };
-                let Some(moved_ns) = ns.checked_add_signed(self.by_ns) else {
-                    let (due_s, id) = (*ns as f64 / 1e9, operation.op_id());
-                    return Err(format!(
-                        "operation {id} would be before time zero: it is due at {due_s} s; shift by less, or drop what is earlier with bench.filter {{ from = … }}"
-                    ));
-                };
-                *ns = moved_ns;
-            }
+        if self.section != Section::Iteration || self.by_ns == 0 {
+            into.append(operations);
         }
-        into.append(operations);
+        for mut operation in operations.drain(..) {
+            self.shift(&mut operation)?;
+            into.push(operation);
+        }
         Ok(())
     }
 }

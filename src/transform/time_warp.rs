@@ -40,7 +40,7 @@ fn warped(
     place: StagePlace,
 ) -> Rc<dyn OperationStream> {
     let (input, factor) = match input.warp() {
-        Some((input, before)) => (input, factor * before),
+        Some((input, before)) => (input, exact(factor * before)),
         None => (input, factor),
     };
     let mut facts = input.facts().clone();
@@ -53,6 +53,11 @@ fn warped(
     };
     let stream = per_client(Rc::clone(&input), facts, place, begin);
     Rc::new(Warped { input, factor, stream })
+}
+
+/// Returns 1 for the product of a factor and its inverse, which are both rounded.
+fn exact(product: f64) -> f64 {
+    if (product - 1.0).abs() <= 2.0 * f64::EPSILON { 1.0 } else { product }
 }
 
 impl OperationStream for Warped {
