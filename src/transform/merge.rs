@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::chain::{ChainReader, number_handle};
-use super::stream::{ClientReader, OperationStream, StagePlace, StreamFacts, TransformError};
+use super::stream::{
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, TransformError,
+};
 use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS};
 use crate::ir::{Due, Operation, Progress, Section, SourceError, StreamHeader, Workload};
 
@@ -227,6 +229,15 @@ impl OperationStream for Merged {
             section: None,
             iteration: 0,
         })
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        let [MergedClient { input, client }] = self.sources.get(client as usize)?[..] else {
+            return None;
+        };
+        let mut origin = self.inputs[input as usize].origin(client)?;
+        origin.copy.push(input);
+        Some(origin)
     }
 }
 

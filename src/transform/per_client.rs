@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::stream::{ClientReader, OperationStream, StagePlace, StreamFacts};
+use super::stream::{ClientReader, OperationStream, Origin, StagePlace, StreamFacts};
 use crate::ir::{Operation, Progress, Section, SourceError};
 
 /// The change that a stage makes to the operations of one client.
@@ -56,6 +56,10 @@ impl OperationStream for PerClient {
     fn reader(&self, client: u32) -> Box<dyn ClientReader> {
         let (input, transform) = (self.input.reader(client), (self.begin)(client));
         transformed(input, transform, (client, &self.facts), &self.place)
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        self.input.origin(client)
     }
 }
 

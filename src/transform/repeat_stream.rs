@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
 use super::stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError, skip,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
+    skip,
 };
 use crate::ir::{Due, HandleOperation, HandleRef, Operation, Progress, Section, SourceError};
 
@@ -84,6 +85,10 @@ impl OperationStream for Repeated {
             at_start: true,
             closes: Vec::new(),
         })
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        self.input.origin(client)
     }
 }
 

@@ -8,7 +8,7 @@ use super::path_template::{PathTemplate, replace_paths};
 use super::per_client::{ClientTransform, transformed};
 use super::shift::ClientShift;
 use super::stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{
@@ -200,6 +200,13 @@ impl OperationStream for Scaled {
         let shift = ClientShift::new(i64::try_from(shift_ns).unwrap_or(i64::MAX));
         let transform = CloneTransform { k, path: self.path.clone(), shift };
         transformed(input, Box::new(transform), (client, &self.facts), &self.place)
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        let (k, original) = self.clones.original(client)?;
+        let mut origin = self.input.origin(original)?;
+        origin.copy.push(k);
+        Some(origin)
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::per_client::{ClientTransform, per_client};
 use super::stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
 use crate::ir::{Operation, Section, scale_ns};
 
@@ -67,6 +67,10 @@ impl OperationStream for Warped {
 
     fn reader(&self, client: u32) -> Box<dyn ClientReader> {
         self.stream.reader(client)
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        self.input.origin(client)
     }
 
     fn warp(&self) -> Option<(Rc<dyn OperationStream>, f64)> {
