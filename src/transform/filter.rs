@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::globs::Globs;
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use super::think_time::ThinkTime;
 use crate::ir::{Operation, OperationType, Section};
@@ -117,42 +117,34 @@ impl ClientFilter {
     }
 }
 
-impl ClientTransform for ClientFilter {
-    fn enter(&mut self, section: Section) {
+impl OperationChange for ClientFilter {
+    fn enter_section(&mut self, section: Section) {
         self.section = section;
         self.time = ThinkTime::default();
         self.past_end = false;
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
         if !self.kept {
-            operations.clear();
+            return Ok(false);
         }
-        for mut operation in operations.drain(..) {
-            let nominal_ns = self.time.see(&operation);
-            self.past_end = self.section == Section::Iteration
-                && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
-            if !self.keeps(&operation, nominal_ns) {
-                self.time.drop(&operation);
-                continue;
-            }
-            // Only a close is kept although it is not in the window.
-            let moved_ns = self.filter.moved_into_window(nominal_ns);
-            if self.section == Section::Iteration && moved_ns != nominal_ns {
-                self.time.keep_at(moved_ns, &mut operation);
-            } else {
-                self.time.keep(&mut operation);
-            }
-            into.push(operation);
+        let nominal_ns = self.time.see(operation);
+        self.past_end = self.section == Section::Iteration
+            && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
+        let kept = self.keeps(operation, nominal_ns);
+        // Only a close is kept although it is not in the window.
+        let moved_ns = self.filter.moved_into_window(nominal_ns);
+        if !kept {
+            self.time.drop(operation);
+        } else if self.section == Section::Iteration && moved_ns != nominal_ns {
+            self.time.keep_at(moved_ns, operation);
+        } else {
+            self.time.keep(operation);
         }
-        Ok(())
+        Ok(kept)
     }
 
-    fn has_ended(&self) -> bool {
+    fn drops_the_rest(&self) -> bool {
         !self.kept || (self.past_end && self.handles.is_empty())
     }
 }

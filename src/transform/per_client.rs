@@ -21,10 +21,84 @@ pub trait ClientTransform {
         into: &mut Vec<Operation>,
     ) -> Result<(), String>;
 
+    /// Does with the operations from `first` on what [`ClientTransform::pass`] does, where they are.
+    ///
+    /// # Errors
+    /// As of [`ClientTransform::pass`].
+    fn pass_in_place(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        first: usize,
+    ) -> Result<(), String> {
+        let mut passed = operations.split_off(first);
+        self.pass(&mut passed, operations)
+    }
+
     /// Returns whether no further operation of the section has any effect, so that the rest need
     /// not be read.
     fn has_ended(&self) -> bool {
         false
+    }
+}
+
+/// A transform that changes each operation by itself, or drops it. Nothing is moved.
+pub(super) trait OperationChange {
+    fn enter_section(&mut self, _section: Section) {}
+
+    /// Changes an operation. Returns whether it is kept.
+    ///
+    /// # Errors
+    /// As of [`ClientTransform::pass`].
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String>;
+
+    /// See [`ClientTransform::has_ended`].
+    fn drops_the_rest(&self) -> bool {
+        false
+    }
+}
+
+impl<T: OperationChange> ClientTransform for T {
+    fn enter(&mut self, section: Section) {
+        self.enter_section(section);
+    }
+
+    fn pass(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        into: &mut Vec<Operation>,
+    ) -> Result<(), String> {
+        let first = into.len();
+        into.append(operations);
+        self.pass_in_place(into, first)
+    }
+
+    fn pass_in_place(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        first: usize,
+    ) -> Result<(), String> {
+        let (mut kept, mut changed) = (first, Ok(()));
+        for at in first..operations.len() {
+            match self.change(&mut operations[at]) {
+                Ok(true) => {
+                    if kept != at {
+                        operations.swap(kept, at);
+                    }
+                    kept += 1;
+                }
+                Ok(false) => {}
+                Err(problem) => {
+                    changed = Err(problem);
+                    break;
+                }
+            }
+        }
+        operations.truncate(kept);
+        changed
+    }
+
+    fn has_ended(&self) -> bool {
+        self.drops_the_rest()
     }
 }
 
@@ -123,10 +197,10 @@ impl ClientReader for StageReader {
         if self.ready.is_empty() {
             self.ready = Vec::new();
         }
-        let mut batch = Vec::new();
         while into.len() < most && self.end.is_none() {
-            let progress = self.input.read(section, most - into.len(), &mut batch);
-            self.end = match (self.transform.pass(&mut batch, into), progress) {
+            let first = into.len();
+            let progress = self.input.read(section, most - first, into);
+            self.end = match (self.transform.pass_in_place(into, first), progress) {
                 (Err(problem), _) => Some(Err(SourceError {
                     message: format!("{}: {problem}", self.place),
                     client: Some(self.facts.header.client_name(self.client)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::ChainReader;
 use super::path_template::{PathTemplate, replace_paths};
-use super::per_client::{ClientTransform, transformed};
+use super::per_client::{OperationChange, transformed};
 use super::shift::ClientShift;
 use super::stream::{
     ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
@@ -264,35 +264,17 @@ struct CloneTransform {
     shift: ClientShift,
 }
 
-impl CloneTransform {
-    fn rename(&self, operation: &mut Operation) -> Result<(), String> {
+impl OperationChange for CloneTransform {
+    fn enter_section(&mut self, section: Section) {
+        self.shift.enter_section(section);
+    }
+
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
         replace_paths(operation, |path| self.path.path(self.k, path)).map_err(|error| {
             let (id, k) = (operation.op_id(), self.k);
             format!("operation {id} has no valid path in clone {k}: {error}")
-        })
-    }
-}
-
-impl ClientTransform for CloneTransform {
-    fn enter(&mut self, section: Section) {
-        self.shift.enter(section);
-    }
-
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
-        let mut refused = Ok(());
-        for at in 0..operations.len() {
-            refused = self.rename(&mut operations[at]);
-            if refused.is_err() {
-                operations.truncate(at);
-                break;
-            }
-        }
-        self.shift.pass(operations, into)?;
-        refused
+        })?;
+        self.shift.change(operation)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::globs::Globs;
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use crate::ir::{Due, Operation, Section};
 
@@ -55,14 +55,22 @@ impl ClientShift {
     pub fn new(by_ns: i64) -> ClientShift {
         ClientShift { by_ns, section: Section::Setup, is_first: true }
     }
+}
 
-    /// Moves an operation of the iterations.
-    fn shift(&mut self, operation: &mut Operation) -> Result<(), String> {
+impl OperationChange for ClientShift {
+    fn enter_section(&mut self, section: Section) {
+        self.section = section;
+    }
+
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
+        if self.section != Section::Iteration || self.by_ns == 0 {
+            return Ok(true);
+        }
         let is_first = std::mem::take(&mut self.is_first);
         let ns = match &mut operation.due {
             Due::At(at_ns) | Due::Arrival { at_ns, .. } => at_ns,
             Due::After(after_ns) if is_first => after_ns,
-            Due::After(_) => return Ok(()),
+            Due::After(_) => return Ok(true),
         };
         let Some(moved_ns) = ns.checked_add_signed(self.by_ns) else {
             let (due_s, id) = (*ns as f64 / 1e9, operation.op_id());
@@ -71,27 +79,6 @@ impl ClientShift {
             ));
         };
         *ns = moved_ns;
-        Ok(())
-    }
-}
-
-impl ClientTransform for ClientShift {
-    fn enter(&mut self, section: Section) {
-        self.section = section;
-    }
-
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
-        if self.section != Section::Iteration || self.by_ns == 0 {
-            into.append(operations);
-        }
-        for mut operation in operations.drain(..) {
-            self.shift(&mut operation)?;
-            into.push(operation);
-        }
-        Ok(())
+        Ok(true)
     }
 }

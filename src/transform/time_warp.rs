@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{ClientTransform, OperationChange, per_client};
 use super::stream::{
     ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
@@ -83,22 +83,15 @@ struct ClientWarp {
     section: Section,
 }
 
-impl ClientTransform for ClientWarp {
-    fn enter(&mut self, section: Section) {
+impl OperationChange for ClientWarp {
+    fn enter_section(&mut self, section: Section) {
         self.section = section;
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
         if self.section == Section::Iteration {
-            for operation in operations.iter_mut() {
-                operation.due = operation.due.scaled(self.factor);
-            }
+            operation.due = operation.due.scaled(self.factor);
         }
-        into.append(operations);
-        Ok(())
+        Ok(true)
     }
 }
