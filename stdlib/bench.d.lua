@@ -548,7 +548,7 @@ function bench.merge(streams) end
 ---@field ops? bench.Operation|bench.Operation[] the operations that are kept; with one on a handle, "open" too
 ---@field path? bench.Patterns
 ---@field client? bench.Patterns
----@field from? bench.Duration the time from time zero from which operations of iterations are kept
+---@field from? bench.Duration the time from time zero from which operations of iterations are kept (a close outside of the time moves to its edge)
 ---@field to? bench.Duration the time from which they are dropped
 
 ---Keeps the operations that meet every condition given.

@@ -5,11 +5,17 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use smbench::ir::compile::{CompileBounds, compile};
-use smbench::ir::document::Format;
-use smbench::ir::document::{LoadOptions, load};
+use smbench::ir::document::{Document, Format, LoadOptions, load};
 use smbench::ir::{OperationSource, Progress, Section};
+use smbench::protocol::SharePath;
+use smbench::transform::{
+    DocumentStream, FilterStage, Globs, OperationStream, PathRule, PathTemplate, RewritePathsStage,
+    SampleStage, ScaleClientsStage, StagePlace, StreamStage, TimeWarpStage, TransformedSource,
+};
 
 #[path = "support/office.rs"]
 mod office;
@@ -36,13 +42,12 @@ fn in_a_process(test: &str, part: fn(&Path)) {
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
 }
 
-fn read_all(path: &Path) -> u64 {
-    let mut document = load(path, &LoadOptions::default()).unwrap();
+fn read_all(source: &mut dyn OperationSource) -> u64 {
     let (mut batch, mut read) = (Vec::new(), 0);
-    let mut left: Vec<u32> = (0..document.header().clients()).collect();
+    let mut left: Vec<u32> = (0..source.header().clients()).collect();
     while !left.is_empty() {
         left.retain(|client| {
-            let progress = document.pull(*client, Section::Iteration, 64, &mut batch).unwrap();
+            let progress = source.pull(*client, Section::Iteration, 64, &mut batch).unwrap();
             read += batch.drain(..).count() as u64;
             progress == Progress::More
         });
@@ -50,16 +55,43 @@ fn read_all(path: &Path) -> u64 {
     read
 }
 
+/// Returns the document after five stages, which double its clients.
+fn transformed(document: &Document) -> TransformedSource {
+    let path = |path| SharePath::new(path).unwrap();
+    let stages: [&dyn StreamStage; 5] = [
+        &FilterStage {
+            path: Some(Globs::new(&["team/**".to_string()]).unwrap()),
+            ..FilterStage::default()
+        },
+        &SampleStage { share: 1.0 },
+        &TimeWarpStage { factor: 0.5 },
+        &RewritePathsStage { rules: vec![PathRule { from: path("team"), to: path("bench") }] },
+        &ScaleClientsStage {
+            to: 2 * CLIENTS,
+            jitter_ns: 1_000,
+            path: PathTemplate::new("c{k}/{path}").unwrap(),
+        },
+    ];
+    let mut stream: Rc<dyn OperationStream> =
+        Rc::new(DocumentStream::new(Arc::clone(document.checked())));
+    for (number, stage) in (0..).zip(stages) {
+        stream = stage.apply(stream, StagePlace { name: "stage".into(), seed: 1, number }).unwrap();
+    }
+    TransformedSource::new(stream)
+}
+
 #[test]
-fn a_million_operations_are_compiled_loaded_and_read_in_little_memory() {
+fn a_million_operations_are_compiled_loaded_read_and_transformed_in_little_memory() {
     in_a_process(
-        "a_million_operations_are_compiled_loaded_and_read_in_little_memory",
+        "a_million_operations_are_compiled_loaded_read_and_transformed_in_little_memory",
         |directory| {
             let path = directory.join("x.jsonl");
             let bounds = CompileBounds { operations: Some(OPERATIONS), duration_ns: None };
             let file = File::create(&path).unwrap();
             compile(&mut office::Office::new(CLIENTS), bounds, Format::V2, file).unwrap();
-            assert_eq!(read_all(&path), OPERATIONS);
+            let mut document = load(&path, &LoadOptions::default()).unwrap();
+            assert_eq!(read_all(&mut document), OPERATIONS);
+            assert_eq!(read_all(&mut transformed(&document)), 2 * OPERATIONS);
         },
     );
 }
@@ -83,7 +115,8 @@ fn a_version_1_document_with_a_million_ids_is_loaded_in_little_memory() {
             }
             write!(out, "]}}").unwrap();
             out.into_inner().unwrap();
-            assert_eq!(read_all(&path), OPERATIONS);
+            let mut document = load(&path, &LoadOptions::default()).unwrap();
+            assert_eq!(read_all(&mut document), OPERATIONS);
         },
     );
 }

@@ -211,7 +211,16 @@ fn validate(args: &ValidateArgs) -> Result<(), RunError> {
     let verdict = match &input {
         Input::Script(options) => {
             let compared = script::check(options, Depth::THOROUGH).map_err(RunError::invalid)?;
+            let reversed = script::check_order(options).map_err(RunError::invalid)?;
             drop(lines);
+            if let Some(first) = reversed.first {
+                let count = counted(reversed.count, "pair");
+                let at_least = if reversed.at_least { "at least " } else { "" };
+                let warning = format!(
+                    "in {at_least}{count} of operations one client now uses what another creates only later; the first: {first}"
+                );
+                report(LineKind::Warning, &printable(&warning, MAX_ERROR_CHARS));
+            }
             let script::Compared { header, operations, clients, sections, .. } = compared;
             let all = u64::from(header.workload_clients());
             let whose = match clients as u64 {

@@ -83,6 +83,29 @@ impl SharePath {
         self.0.chars().map(upper_case).collect()
     }
 
+    /// Returns the path with another directory instead of its first `components` components.
+    ///
+    /// # Errors
+    /// [`PathError::TooLong`].
+    pub fn with_beginning(
+        &self,
+        components: usize,
+        directory: &SharePath,
+    ) -> Result<SharePath, PathError> {
+        let rest = match components.checked_sub(1) {
+            Some(last) => self.0.match_indices('/').nth(last).map_or("", |(at, _)| &self.0[at..]),
+            None => &self.0,
+        };
+        let rest = rest.trim_start_matches('/');
+        let between = if directory.is_root() || rest.is_empty() { "" } else { "/" };
+        let path = [directory.as_str(), between, rest].concat();
+        // A path has at most as many UTF-16 units as bytes. One unit is added as by `new`.
+        if path.len() >= MAX_PATH_UTF16 {
+            return SharePath::new(&path);
+        }
+        Ok(SharePath(path.into()))
+    }
+
     /// Returns this path below `directory`.
     pub fn below(&self, directory: &SharePath) -> SharePath {
         match (directory.is_root(), self.is_root()) {

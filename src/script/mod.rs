@@ -25,6 +25,7 @@ mod members;
 mod open_loop;
 mod operation_memory;
 mod options;
+mod order_check;
 mod pace;
 mod printing;
 mod project;
@@ -48,6 +49,7 @@ pub use document_cache::DocumentCache;
 pub use error::ScriptError;
 pub use hooks::{HookTap, Hooks};
 pub use options::{ClientsOverride, ScriptLimits, ScriptOptions};
+pub use order_check::check_order;
 pub use shared_state_check::{CheckError, Compared, Depth, check};
 pub use source::{Script, describe};
 

@@ -39,7 +39,7 @@ use crate::ir::{
     ClientPartition, HandleRef, OpenOperation, Operation, OperationKind, OperationSource, Progress,
     Section, SourceError, StreamHeader, Workload,
 };
-use crate::transform::TransformedSource;
+use crate::transform::{OperationStream, TransformedSource};
 
 /// A script whose top level has run. It makes the operations of whichever client it is asked for,
 /// on the calling thread.
@@ -300,6 +300,11 @@ impl Script {
     /// Returns the declarations of the script that documents cannot hold, such as its hooks.
     pub fn dropped_by_documents(&self) -> &[String] {
         &self.dropped_by_documents
+    }
+
+    /// Returns the stream of documents that the script runs, if it has one.
+    pub(super) fn stream(&self) -> Option<&dyn OperationStream> {
+        self.streams.as_ref().map(TransformedSource::stream)
     }
 
     /// Returns whether the script has a function for this section of the client.

@@ -1,9 +1,10 @@
 //! The run-wide client of several streams: it does what each stream's own does, one after the
 //! other.
 
-use super::stream::ClientReader;
+use super::stream::{ClientReader, skip};
 use crate::ir::{
-    HandleRef, OpenOperation, Operation, OperationKind, Progress, Section, SourceError,
+    Due, HandleRef, NominalClock, OpenOperation, Operation, OperationKind, Progress, Section,
+    SourceError,
 };
 
 /// A function that returns the reader with a number, and the operations before its setup.
@@ -19,6 +20,8 @@ pub(super) struct ChainReader {
     reader: Option<Box<dyn ClientReader>>,
     /// The operations before the setup of the link, the next one last.
     before: Vec<Operation>,
+    /// The nominal time of the link, which begins when the one before has ended.
+    clock: NominalClock,
 }
 
 impl ChainReader {
@@ -26,8 +29,20 @@ impl ChainReader {
         links: u32,
         link: impl Fn(u32) -> (Box<dyn ClientReader>, Vec<Operation>) + 'static,
     ) -> ChainReader {
-        let (link, before) = (Box::new(link), Vec::new());
-        ChainReader { links, link, section: None, at: 0, reader: None, before }
+        let (link, before, clock) = (Box::new(link), Vec::new(), NominalClock::default());
+        ChainReader { links, link, section: None, at: 0, reader: None, before, clock }
+    }
+
+    /// Gives an operation of the link that is read its place in the chain.
+    fn place(&mut self, operation: &mut Operation) -> Result<(), SourceError> {
+        let before_ns = self.clock.now_ns();
+        self.clock.pass(operation.due, operation.iteration);
+        if let Due::At(at_ns) = operation.due
+            && self.at > 0
+        {
+            operation.due = Due::After(at_ns.saturating_sub(before_ns));
+        }
+        number_handle(operation, self.at, self.links)
     }
 }
 
@@ -47,15 +62,17 @@ impl ClientReader for ChainReader {
         }
         let most = into.len() + max.max(1);
         while into.len() < most && self.at < self.links {
-            let (at, links) = (self.at, self.links);
+            let at = self.at;
             let reader = match &mut self.reader {
                 Some(reader) => reader,
                 None => {
-                    let (reader, before) = (self.link)(at);
-                    if section == Section::Setup {
-                        self.before = before;
-                        self.before.reverse();
+                    let (mut reader, before) = (self.link)(at);
+                    match section {
+                        Section::Setup => self.before = before.into_iter().rev().collect(),
+                        Section::Iteration => {}
+                        Section::Teardown => skip(&mut *reader, Section::Setup)?,
                     }
+                    self.clock = NominalClock::default();
                     self.reader.insert(reader)
                 }
             };
@@ -64,11 +81,14 @@ impl ClientReader for ChainReader {
                 continue;
             }
             let first = into.len();
-            let progress = reader.read(section, most - into.len(), into)?;
-            for operation in &mut into[first..] {
-                number_handle(operation, at, links)?;
+            let progress = reader.read(section, most - into.len(), into);
+            for index in first..into.len() {
+                if let Err(error) = self.place(&mut into[index]) {
+                    into.truncate(index);
+                    return Err(error);
+                }
             }
-            if progress == Progress::End {
+            if progress? == Progress::End {
                 (self.at, self.reader) = (at + 1, None);
             }
         }

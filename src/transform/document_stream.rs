@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::stream::{ClientReader, OperationStream, StreamFacts};
+use super::stream::{ClientReader, OperationStream, Origin, StreamFacts};
 use crate::ir::document::{CheckedDocument, DocumentCursor, ReadBuffers};
 use crate::ir::{Operation, Progress, Section, SourceError};
 
@@ -39,6 +39,10 @@ impl OperationStream for DocumentStream {
             cursor: self.document.cursor(client),
             buffers: Rc::clone(&self.buffers),
         })
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        Some(Origin { document: Arc::clone(&self.document), client, copy: Vec::new() })
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::globs::Globs;
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use super::think_time::ThinkTime;
 use crate::ir::{Operation, OperationType, Section};
@@ -13,7 +13,7 @@ use crate::ir::{Operation, OperationType, Section};
 ///
 /// An operation on a handle has the path of the handle's open. If the open is dropped, so is all
 /// that is done on its handle; if it is kept, so is its close. The time of an operation that
-/// remains does not change.
+/// remains does not change, except that a close before `from_ns` or after `to_ns` moves to there.
 #[derive(Clone, Debug, Default)]
 pub struct FilterStage {
     pub operations: Option<Vec<OperationType>>,
@@ -59,9 +59,7 @@ impl StreamStage for FilterStage {
             }
             facts.header.active = Some(kept.into());
         }
-        if let Some(to_ns) = self.to_ns {
-            facts.length_ns = facts.length_ns.min(to_ns);
-        }
+        facts.length_ns = self.moved_into_window(facts.length_ns);
         let filter = Rc::new(self.clone());
         let header = facts.header.clone();
         Ok(per_client(input, facts, place, move |client| {
@@ -76,6 +74,13 @@ impl StreamStage for FilterStage {
                 past_end: false,
             })
         }))
+    }
+}
+
+impl FilterStage {
+    /// Returns the time nearest to `nominal_ns` that is not before `from_ns` nor after `to_ns`.
+    fn moved_into_window(&self, nominal_ns: u64) -> u64 {
+        nominal_ns.max(self.from_ns.unwrap_or(0)).min(self.to_ns.unwrap_or(u64::MAX))
     }
 }
 
@@ -123,36 +128,34 @@ impl ClientFilter {
     }
 }
 
-impl ClientTransform for ClientFilter {
-    fn enter(&mut self, section: Section) {
+impl OperationChange for ClientFilter {
+    fn enter_section(&mut self, section: Section) {
         self.section = section;
         self.time = ThinkTime::default();
         self.past_end = false;
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
         if !self.kept {
-            operations.clear();
+            return Ok(false);
         }
-        for mut operation in operations.drain(..) {
-            let nominal_ns = self.time.see(&operation);
-            self.past_end = self.section == Section::Iteration
-                && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
-            if self.keeps(&operation, nominal_ns) {
-                self.time.keep(&mut operation);
-                into.push(operation);
-            } else {
-                self.time.drop(&operation);
-            }
+        let nominal_ns = self.time.see(operation);
+        self.past_end = self.section == Section::Iteration
+            && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
+        let kept = self.keeps(operation, nominal_ns);
+        // Only a close is kept although it is not in the window.
+        let moved_ns = self.filter.moved_into_window(nominal_ns);
+        if !kept {
+            self.time.drop(operation);
+        } else if self.section == Section::Iteration && moved_ns != nominal_ns {
+            self.time.keep_at(moved_ns, operation);
+        } else {
+            self.time.keep(operation);
         }
-        Ok(())
+        Ok(kept)
     }
 
-    fn has_ended(&self) -> bool {
+    fn drops_the_rest(&self) -> bool {
         !self.kept || (self.past_end && self.handles.is_empty())
     }
 }

@@ -1,11 +1,13 @@
 //! The merge of several streams into one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::chain::{ChainReader, number_handle};
-use super::stream::{ClientReader, OperationStream, StagePlace, StreamFacts, TransformError};
+use super::stream::{
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, TransformError,
+};
 use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS};
 use crate::ir::{Due, Operation, Progress, Section, SourceError, StreamHeader, Workload};
 
@@ -55,7 +57,7 @@ pub fn merge(
             for id in 0..workload.clients {
                 let name: Arc<str> = match &workload.client_names {
                     Some(names) => of_input(&names[id as usize]).into(),
-                    None => id.to_string().into(),
+                    None => of_input(&format!("{}/{id}", workload.name)).into(),
                 };
                 merged.add(name, MergedClient { input: number as u32, client });
                 client += 1;
@@ -74,6 +76,11 @@ pub fn merge(
         );
     }
     let facts = facts(&inputs, &workloads, &place)?;
+    if let Some(twice) = name_of_two_clients(&facts.header.workloads) {
+        return Err(place.refuse(format!(
+            "two clients of the merged stream would be named {twice:?}; bench.merge {{ day = …, night = … }} names them apart"
+        )));
+    }
     let sources = workloads.into_iter().flat_map(|workload| workload.sources).collect();
     Ok(Rc::new(Merged {
         inputs: Rc::new(inputs.into_iter().map(|input| input.stream).collect()),
@@ -133,6 +140,17 @@ impl MergedWorkload {
             ..self.first.clone()
         }
     }
+}
+
+/// Returns a name that two clients have, or two workloads whose clients have none. A document
+/// could not hold them.
+fn name_of_two_clients(workloads: &[Workload]) -> Option<&str> {
+    let mut known = HashSet::new();
+    let names = workloads.iter().flat_map(|workload| match &workload.client_names {
+        Some(names) => &**names,
+        None => std::slice::from_ref(&workload.name),
+    });
+    names.map(|name| &**name).find(|name| !known.insert(*name))
 }
 
 fn facts(
@@ -211,6 +229,15 @@ impl OperationStream for Merged {
             iteration: 0,
         })
     }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        let [MergedClient { input, client }] = self.sources.get(client as usize)?[..] else {
+            return None;
+        };
+        let mut origin = self.inputs[input as usize].origin(client)?;
+        origin.copy.push(input);
+        Some(origin)
+    }
 }
 
 /// A client that does what several clients do.
@@ -227,12 +254,31 @@ struct JoinedReader {
 struct JoinedPart {
     reader: Box<dyn ClientReader>,
     ahead: VecDeque<Operation>,
-    has_ended: bool,
+    /// The end of the section, or the error that follows the operations ahead. None: there is
+    /// more to read.
+    end: Option<Result<(), SourceError>>,
 }
 
 impl JoinedPart {
     fn new(reader: Box<dyn ClientReader>) -> JoinedPart {
-        JoinedPart { reader, ahead: VecDeque::new(), has_ended: false }
+        JoinedPart { reader, ahead: VecDeque::new(), end: None }
+    }
+
+    /// Returns the next operation, if there is one.
+    fn next(&mut self, section: Section, batch: usize) -> Result<Option<&Operation>, SourceError> {
+        if self.ahead.is_empty() && self.end.is_none() {
+            let mut read = Vec::new();
+            self.end = match self.reader.read(section, batch, &mut read) {
+                Ok(Progress::More) => None,
+                Ok(Progress::End) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            };
+            self.ahead = read.into();
+        }
+        match (self.ahead.front(), &self.end) {
+            (None, Some(Err(error))) => Err(error.clone()),
+            (next, _) => Ok(next),
+        }
     }
 }
 
@@ -241,13 +287,7 @@ impl JoinedReader {
     fn earliest(&mut self, section: Section, batch: usize) -> Result<Option<usize>, SourceError> {
         let mut earliest: Option<(u64, usize)> = None;
         for (at, part) in self.parts.iter_mut().enumerate() {
-            if part.ahead.is_empty() && !part.has_ended {
-                let mut read = Vec::new();
-                let progress = part.reader.read(section, batch, &mut read)?;
-                part.has_ended = progress == Progress::End;
-                part.ahead = read.into();
-            }
-            let Some(next) = part.ahead.front() else { continue };
+            let Some(next) = part.next(section, batch)? else { continue };
             let due_ns = match next.due {
                 Due::At(at_ns) => at_ns,
                 // Setups and teardowns follow one another, however long they take.
@@ -285,7 +325,7 @@ impl ClientReader for JoinedReader {
             (self.section, self.iteration) = (Some(section), 0);
             for part in &mut self.parts {
                 part.ahead.clear();
-                part.has_ended = false;
+                part.end = None;
             }
         }
         let parts = self.parts.len() as u32;

@@ -11,8 +11,8 @@ use crate::ir::random::RandomNumbers;
 use crate::ir::{Due, HandleRef, OpenOperation, Operation, OperationKind, Section};
 use crate::protocol::create::CreateDisposition;
 
-/// Maximum number of operations between an open and its close, if the sequence is repeated.
-const MAX_SEQUENCE: usize = 10_000;
+/// Maximum number of operations of all repetitions of one sequence, which are made at once.
+const MAX_REPEATED: usize = 100_000;
 /// Maximum number of operations of all sequences that one client has open and that are repeated.
 const MAX_HELD: usize = 100_000;
 
@@ -20,7 +20,8 @@ const MAX_HELD: usize = 100_000;
 ///
 /// A weight of 3 makes a sequence three times, one after the other, and a weight of 0.5 keeps it
 /// with a probability of one half. Setup, teardown and operations by path stay as they are, and so
-/// does a sequence that matches no rule. A sequence that is never closed is not repeated.
+/// does a sequence that matches no rule. A sequence that is not closed in the iterations is not
+/// repeated.
 ///
 /// A repetition follows the close of the sequence before it, with the same times between its
 /// operations. Where the original creates its file (FILE_CREATE), a repetition opens it (FILE_OPEN).
@@ -55,7 +56,6 @@ impl StreamStage for MixStage {
                 random: random.random(client),
                 section: Section::Setup,
                 handles: OpenHandles::default(),
-                next_handle: 0,
                 held: 0,
                 time: ThinkTime::default(),
             })
@@ -68,8 +68,6 @@ struct ClientMix {
     random: RandomNumbers,
     section: Section,
     handles: OpenHandles<Sequence>,
-    /// The next handle of the output. Repetitions have handles of their own.
-    next_handle: u32,
     /// The number of operations in all sequences.
     held: usize,
     time: ThinkTime,
@@ -77,8 +75,7 @@ struct ClientMix {
 
 /// An open sequence.
 struct Sequence {
-    /// The handle in the output. None: the sequence is dropped.
-    handle: Option<HandleRef>,
+    is_kept: bool,
     /// The number of times that the sequence is made once more after its close.
     repetitions: u32,
     /// If it is repeated, its operations and the time before each in nanoseconds.
@@ -101,47 +98,39 @@ impl ClientMix {
         }
     }
 
-    fn new_handle(&mut self) -> Result<HandleRef, String> {
-        let handle = HandleRef(self.next_handle);
-        self.next_handle =
-            self.next_handle.checked_add(1).ok_or("a client opens too many files")?;
-        Ok(handle)
-    }
-
     /// Passes on one operation on a handle. Returns whether it is kept.
     fn on_handle(
         &mut self,
         handle: HandleRef,
-        operation: &mut Operation,
+        operation: &Operation,
         nominal_ns: u64,
     ) -> Result<bool, String> {
         let Some(sequence) = self.handles.get_mut(handle) else { return Ok(false) };
-        let Some(own) = sequence.handle else { return Ok(false) };
         if sequence.repetitions > 0 {
             let since_ns = nominal_ns.saturating_sub(sequence.last_ns);
             sequence.operations.push((operation.clone(), since_ns));
             sequence.last_ns = nominal_ns;
             self.held += 1;
-            if sequence.operations.len() > MAX_SEQUENCE || self.held > MAX_HELD {
+            let repeated = sequence.operations.len() * sequence.repetitions as usize;
+            if repeated > MAX_REPEATED || self.held > MAX_HELD {
                 return Err(format!(
-                    "operation {}: a sequence is repeated that has more than {MAX_SEQUENCE} operations, or several together have more than {MAX_HELD}; give it a weight of at most 1",
+                    "operation {}: the repetitions of its sequence have more than {MAX_REPEATED} operations, or all open sequences that are repeated have more than {MAX_HELD}; give them a smaller weight",
                     operation.op_id()
                 ));
             }
         }
-        set_handle(operation, own);
-        Ok(true)
+        Ok(sequence.is_kept)
     }
 
-    /// Appends the repetitions of a sequence that was closed.
-    fn repeat(&mut self, sequence: Sequence, into: &mut Vec<Operation>) -> Result<(), String> {
+    /// Appends the repetitions of a sequence that was closed in `iteration`. They have the same
+    /// handle, which is free again.
+    fn repeat(&mut self, sequence: Sequence, iteration: u32, into: &mut Vec<Operation>) {
         self.held -= sequence.operations.len();
         for _ in 0..sequence.repetitions {
-            let handle = self.new_handle()?;
             for (operation, since_ns) in &sequence.operations {
                 let mut operation = operation.clone();
                 operation.due = Due::After(*since_ns);
-                set_handle(&mut operation, handle);
+                operation.iteration = iteration;
                 if let OperationKind::Open(open) = &mut operation.kind
                     && open.disposition == CreateDisposition::Create
                 {
@@ -151,15 +140,6 @@ impl ClientMix {
                 into.push(operation);
             }
         }
-        Ok(())
-    }
-}
-
-fn set_handle(operation: &mut Operation, handle: HandleRef) {
-    match &mut operation.kind {
-        OperationKind::Open(OpenOperation { handle_ref, .. })
-        | OperationKind::OnHandle(handle_ref, _) => *handle_ref = handle,
-        OperationKind::ByPath(_) => {}
     }
 }
 
@@ -167,6 +147,10 @@ impl ClientTransform for ClientMix {
     fn enter(&mut self, section: Section) {
         self.section = section;
         self.time = ThinkTime::default();
+        for sequence in self.handles.values_mut() {
+            sequence.repetitions = 0;
+            self.held -= std::mem::take(&mut sequence.operations).len();
+        }
     }
 
     fn pass(
@@ -179,9 +163,9 @@ impl ClientTransform for ClientMix {
             let mut closed = None;
             let kept = match handle_use(&operation) {
                 HandleUse::None => true,
-                HandleUse::On(handle) => self.on_handle(handle, &mut operation, nominal_ns)?,
+                HandleUse::On(handle) => self.on_handle(handle, &operation, nominal_ns)?,
                 HandleUse::Close(handle) => {
-                    let kept = self.on_handle(handle, &mut operation, nominal_ns)?;
+                    let kept = self.on_handle(handle, &operation, nominal_ns)?;
                     closed = self.handles.close(handle);
                     kept
                 }
@@ -190,14 +174,14 @@ impl ClientTransform for ClientMix {
                         OperationKind::Open(open) => self.times(open),
                         _ => 1,
                     };
-                    let own = if times > 0 { Some(self.new_handle()?) } else { None };
-                    let repetitions = times.saturating_sub(1);
+                    let (is_kept, repetitions) = (times > 0, times.saturating_sub(1));
                     let (operations, last_ns) = (Vec::new(), nominal_ns);
-                    let sequence = Sequence { handle: own, repetitions, operations, last_ns };
+                    let sequence = Sequence { is_kept, repetitions, operations, last_ns };
                     self.handles.open(handle, sequence);
-                    self.on_handle(handle, &mut operation, nominal_ns)?
+                    self.on_handle(handle, &operation, nominal_ns)?
                 }
             };
+            let iteration = operation.iteration;
             if kept {
                 self.time.keep(&mut operation);
                 into.push(operation);
@@ -205,7 +189,7 @@ impl ClientTransform for ClientMix {
                 self.time.drop(&operation);
             }
             if let Some(sequence) = closed {
-                self.repeat(sequence, into)?;
+                self.repeat(sequence, iteration, into);
             }
         }
         Ok(())

@@ -23,6 +23,7 @@ mod open_handles;
 mod path_template;
 mod per_client;
 mod repeat_stream;
+mod reversed_pairs;
 mod rewrite_paths;
 mod sample;
 mod scale_clients;
@@ -41,13 +42,14 @@ pub use open_handles::OpenHandles;
 pub use path_template::PathTemplate;
 pub use per_client::{ClientTransform, per_client};
 pub use repeat_stream::RepeatStreamStage;
+pub use reversed_pairs::{ReversedPairs, reversed_pairs};
 pub use rewrite_paths::{PathRule, RewritePathsStage};
 pub use sample::SampleStage;
 pub use scale_clients::ScaleClientsStage;
 pub use shift::ShiftStage;
 pub use source::TransformedSource;
 pub use stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
 pub use think_time::ThinkTime;
 pub use time_warp::TimeWarpStage;

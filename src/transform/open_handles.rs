@@ -30,6 +30,10 @@ impl<T> OpenHandles<T> {
         self.0.remove(&handle)
     }
 
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.values_mut()
+    }
+
     /// Returns the open handles in ascending order.
     pub fn handles(&self) -> Vec<HandleRef> {
         let mut handles: Vec<HandleRef> = self.0.keys().copied().collect();

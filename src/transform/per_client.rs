@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::stream::{ClientReader, OperationStream, StagePlace, StreamFacts};
+use super::stream::{ClientReader, OperationStream, Origin, StagePlace, StreamFacts};
 use crate::ir::{Operation, Progress, Section, SourceError};
 
 /// The change that a stage makes to the operations of one client.
@@ -21,10 +21,84 @@ pub trait ClientTransform {
         into: &mut Vec<Operation>,
     ) -> Result<(), String>;
 
+    /// Does with the operations from `first` on what [`ClientTransform::pass`] does, where they are.
+    ///
+    /// # Errors
+    /// As of [`ClientTransform::pass`].
+    fn pass_in_place(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        first: usize,
+    ) -> Result<(), String> {
+        let mut passed = operations.split_off(first);
+        self.pass(&mut passed, operations)
+    }
+
     /// Returns whether no further operation of the section has any effect, so that the rest need
     /// not be read.
     fn has_ended(&self) -> bool {
         false
+    }
+}
+
+/// A transform that changes each operation by itself, or drops it. Nothing is moved.
+pub(super) trait OperationChange {
+    fn enter_section(&mut self, _section: Section) {}
+
+    /// Changes an operation. Returns whether it is kept.
+    ///
+    /// # Errors
+    /// As of [`ClientTransform::pass`].
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String>;
+
+    /// See [`ClientTransform::has_ended`].
+    fn drops_the_rest(&self) -> bool {
+        false
+    }
+}
+
+impl<T: OperationChange> ClientTransform for T {
+    fn enter(&mut self, section: Section) {
+        self.enter_section(section);
+    }
+
+    fn pass(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        into: &mut Vec<Operation>,
+    ) -> Result<(), String> {
+        let first = into.len();
+        into.append(operations);
+        self.pass_in_place(into, first)
+    }
+
+    fn pass_in_place(
+        &mut self,
+        operations: &mut Vec<Operation>,
+        first: usize,
+    ) -> Result<(), String> {
+        let (mut kept, mut changed) = (first, Ok(()));
+        for at in first..operations.len() {
+            match self.change(&mut operations[at]) {
+                Ok(true) => {
+                    if kept != at {
+                        operations.swap(kept, at);
+                    }
+                    kept += 1;
+                }
+                Ok(false) => {}
+                Err(problem) => {
+                    changed = Err(problem);
+                    break;
+                }
+            }
+        }
+        operations.truncate(kept);
+        changed
+    }
+
+    fn has_ended(&self) -> bool {
+        self.drops_the_rest()
     }
 }
 
@@ -57,6 +131,10 @@ impl OperationStream for PerClient {
         let (input, transform) = (self.input.reader(client), (self.begin)(client));
         transformed(input, transform, (client, &self.facts), &self.place)
     }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        self.input.origin(client)
+    }
 }
 
 /// Returns a reader that passes the operations of `input` through a transform. Errors name the
@@ -74,7 +152,7 @@ pub(super) fn transformed(
         facts: Rc::clone(facts),
         place: Rc::clone(&place.name),
         section: None,
-        has_ended: false,
+        end: None,
         ready: Vec::new(),
     })
 }
@@ -88,8 +166,8 @@ struct StageReader {
     /// The beginning of an error.
     place: Rc<str>,
     section: Option<Section>,
-    /// Whether the input has no more operations in the section.
-    has_ended: bool,
+    /// The end of the section, or the error at which it broke off. None: there is more to read.
+    end: Option<Result<(), SourceError>>,
     /// Operations beyond the last batch, the next one last.
     ready: Vec<Operation>,
 }
@@ -106,7 +184,7 @@ impl ClientReader for StageReader {
         }
         if Some(section) > self.section {
             self.section = Some(section);
-            self.has_ended = false;
+            self.end = None;
             self.ready.clear();
             self.transform.enter(section);
         }
@@ -119,21 +197,27 @@ impl ClientReader for StageReader {
         if self.ready.is_empty() {
             self.ready = Vec::new();
         }
-        let mut batch = Vec::new();
-        while into.len() < most && !self.has_ended {
-            let progress = self.input.read(section, most - into.len(), &mut batch)?;
-            let passed = self.transform.pass(&mut batch, into);
-            passed.map_err(|problem| SourceError {
-                message: format!("{}: {problem}", self.place),
-                client: Some(self.facts.header.client_name(self.client)),
-            })?;
-            self.has_ended = progress == Progress::End || self.transform.has_ended();
+        while into.len() < most && self.end.is_none() {
+            let first = into.len();
+            let progress = self.input.read(section, most - first, into);
+            self.end = match (self.transform.pass_in_place(into, first), progress) {
+                (Err(problem), _) => Some(Err(SourceError {
+                    message: format!("{}: {problem}", self.place),
+                    client: Some(self.facts.header.client_name(self.client)),
+                })),
+                (Ok(()), _) if self.transform.has_ended() => Some(Ok(())),
+                (Ok(()), Ok(Progress::More)) => None,
+                (Ok(()), Ok(Progress::End)) => Some(Ok(())),
+                (Ok(()), Err(error)) => Some(Err(error)),
+            };
         }
         if into.len() > most {
             self.ready = into.split_off(most);
             self.ready.reverse();
         }
-        let ended = self.has_ended && self.ready.is_empty();
-        Ok(if ended { Progress::End } else { Progress::More })
+        match &self.end {
+            Some(end) if self.ready.is_empty() => end.clone().map(|()| Progress::End),
+            _ => Ok(Progress::More),
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
 use super::stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
+    skip,
 };
 use crate::ir::{Due, HandleOperation, HandleRef, Operation, Progress, Section, SourceError};
 
@@ -27,6 +28,9 @@ impl StreamStage for RepeatStreamStage {
         input: Rc<dyn OperationStream>,
         place: StagePlace,
     ) -> Result<Rc<dyn OperationStream>, TransformError> {
+        if self.times == 0 {
+            return Err(place.refuse("zero repetitions leave nothing; repeat at least once"));
+        }
         let mut facts = input.facts().clone();
         let phases_ns: u64 = facts.header.phases.iter().map(|phase| phase.duration_ns).sum();
         let period_ns = self.period_ns.unwrap_or(phases_ns.max(facts.length_ns));
@@ -81,6 +85,10 @@ impl OperationStream for Repeated {
             at_start: true,
             closes: Vec::new(),
         })
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        self.input.origin(client)
     }
 }
 
@@ -168,12 +176,7 @@ impl RepeatReader {
         self.iterations = self.last_iteration.saturating_add(1);
         self.at_start = true;
         self.reader = self.input.reader(self.client);
-        // Stages before this one have to see the setup, because it may open handles.
-        let mut seen = Vec::new();
-        while self.reader.read(Section::Setup, 256, &mut seen)? == Progress::More {
-            seen.clear();
-        }
-        Ok(())
+        skip(&mut *self.reader, Section::Setup)
     }
 }
 
@@ -202,10 +205,14 @@ impl ClientReader for RepeatReader {
                 return Ok(Progress::More);
             }
             let first = into.len();
-            let progress = self.reader.read(section, most - into.len(), into)?;
-            for operation in &mut into[first..] {
-                self.place(operation)?;
+            let progress = self.reader.read(section, most - into.len(), into);
+            for at in first..into.len() {
+                if let Err(error) = self.place(&mut into[at]) {
+                    into.truncate(at);
+                    return Err(error);
+                }
             }
+            let progress = progress?;
             let repeats = section == Section::Iteration && self.repetition + 1 < self.times;
             match progress {
                 Progress::End if repeats => self.repeat()?,

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::path_template::replace_paths;
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use crate::ir::Operation;
 use crate::protocol::SharePath;
-use crate::protocol::path::PathError;
+use crate::protocol::path::{PathError, upper_case};
 
 /// Replaces the beginning of paths, component by component. Of the rules that match a path, the
 /// first counts. Case is ignored, as SMB does.
@@ -42,46 +42,33 @@ struct ClientRewrite(Rc<Vec<(String, PathRule)>>);
 impl ClientRewrite {
     fn rewritten(&self, path: &SharePath) -> Result<SharePath, PathError> {
         for (folded, rule) in self.0.iter() {
-            if let Some(rest) = rest_below(path, folded, &rule.from) {
-                return SharePath::new(&format!("{}/{rest}", rule.to));
+            if let Some(components) = components_above(path, folded) {
+                return path.with_beginning(components, &rule.to);
             }
         }
         Ok(path.clone())
     }
 }
 
-/// Returns the rest of a path below `directory`, if it is there.
-fn rest_below<'p>(path: &'p SharePath, folded: &str, directory: &SharePath) -> Option<&'p str> {
-    if directory.is_root() {
-        return Some(path.as_str());
+/// Returns the number of components of a directory, given by its folded form, if the path is the
+/// directory or below it.
+fn components_above(path: &SharePath, directory: &str) -> Option<usize> {
+    if directory.is_empty() {
+        return Some(0);
     }
-    // Folding may change the length in bytes but not the number of components.
-    let components = directory.as_str().split('/').count();
-    let text = path.as_str();
-    let end = text.match_indices('/').nth(components - 1).map_or(text.len(), |(at, _)| at);
-    let same = SharePath::new(&text[..end]).is_ok_and(|begin| begin.folded() == folded);
-    same.then(|| text[end..].trim_start_matches('/'))
+    // Folding may change the length in bytes, but not the number of characters.
+    let mut rest = path.as_str().chars();
+    let begins = directory.chars().all(|folded| rest.next().map(upper_case) == Some(folded));
+    let is_whole = begins && matches!(rest.next(), None | Some('/'));
+    is_whole.then(|| directory.split('/').count())
 }
 
-impl ClientTransform for ClientRewrite {
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
-        for mut operation in operations.drain(..) {
-            replace_paths(&mut operation, |path| {
-                self.rewritten(path).map_err(|error| (path.clone(), error))
-            })
-            .map_err(|(path, error)| {
-                format!(
-                    "operation {}: the new path of {path:?} is wrong: {error}",
-                    operation.op_id()
-                )
-            })?;
-            into.push(operation);
-        }
-        Ok(())
+impl OperationChange for ClientRewrite {
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
+        replace_paths(operation, |path| self.rewritten(path)).map_err(|error| {
+            format!("operation {} has no valid new path: {error}", operation.op_id())
+        })?;
+        Ok(true)
     }
 }
 

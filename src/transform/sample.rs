@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use super::think_time::ThinkTime;
 use crate::ir::random::RandomNumbers;
@@ -66,26 +66,20 @@ impl ClientSample {
     }
 }
 
-impl ClientTransform for ClientSample {
-    fn enter(&mut self, section: Section) {
+impl OperationChange for ClientSample {
+    fn enter_section(&mut self, section: Section) {
         self.section = section;
         self.time = ThinkTime::default();
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
-        for mut operation in operations.drain(..) {
-            self.time.see(&operation);
-            if self.keeps(&operation) {
-                self.time.keep(&mut operation);
-                into.push(operation);
-            } else {
-                self.time.drop(&operation);
-            }
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
+        self.time.see(operation);
+        let kept = self.keeps(operation);
+        if kept {
+            self.time.keep(operation);
+        } else {
+            self.time.drop(operation);
         }
-        Ok(())
+        Ok(kept)
     }
 }

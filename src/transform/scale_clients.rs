@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::chain::ChainReader;
 use super::path_template::{PathTemplate, replace_paths};
-use super::per_client::{ClientTransform, transformed};
+use super::per_client::{OperationChange, transformed};
 use super::shift::ClientShift;
 use super::stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{
@@ -148,22 +148,38 @@ impl Clones {
     }
 
     fn workloads(&self, header: &StreamHeader) -> Workloads {
+        let prefix = free_prefix(header);
         let scaled = header.workloads.iter().zip(&self.workloads);
         let scaled = scaled.map(|(workload, WorkloadClones { clients, .. })| Workload {
             clients: *clients,
-            client_names: workload.client_names.as_ref().map(|names| names_of(names, *clients)),
+            client_names: (workload.client_names.as_ref())
+                .map(|names| names_of(names, *clients, &prefix)),
             ..workload.clone()
         });
         scaled.collect()
     }
 }
 
+/// Returns the beginning of the names of clones: `clone`, unless a client has such a name already.
+/// The clients of a stream that is scaled again do.
+fn free_prefix(header: &StreamHeader) -> String {
+    let mut prefix = "clone".to_string();
+    let names = || {
+        let workloads = header.workloads.iter();
+        workloads.flat_map(|it| it.client_names.iter().flat_map(|names| &**names).chain([&it.name]))
+    };
+    while names().any(|name| name.starts_with(&prefix)) {
+        prefix.insert_str(0, "re");
+    }
+    prefix
+}
+
 /// Returns the names of all clones of named clients.
-fn names_of(names: &[Arc<str>], clients: u32) -> Arc<[Arc<str>]> {
+fn names_of(names: &[Arc<str>], clients: u32, prefix: &str) -> Arc<[Arc<str>]> {
     let clones =
         (0..clients as usize).map(|id| match (id / names.len(), &names[id % names.len()]) {
             (0, name) => Arc::clone(name),
-            (k, name) => format!("clone{k}/{name}").into(),
+            (k, name) => format!("{prefix}{k}/{name}").into(),
         });
     clones.collect()
 }
@@ -189,6 +205,13 @@ impl OperationStream for Scaled {
         let shift = ClientShift::new(i64::try_from(shift_ns).unwrap_or(i64::MAX));
         let transform = CloneTransform { k, path: self.path.clone(), shift };
         transformed(input, Box::new(transform), (client, &self.facts), &self.place)
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        let (k, original) = self.clones.original(client)?;
+        let mut origin = self.input.origin(original)?;
+        origin.copy.push(k);
+        Some(origin)
     }
 }
 
@@ -246,26 +269,17 @@ struct CloneTransform {
     shift: ClientShift,
 }
 
-impl ClientTransform for CloneTransform {
-    fn enter(&mut self, section: Section) {
-        self.shift.enter(section);
+impl OperationChange for CloneTransform {
+    fn enter_section(&mut self, section: Section) {
+        self.shift.enter_section(section);
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
-        for operation in operations.iter_mut() {
-            replace_paths(operation, |path| {
-                self.path.path(self.k, path).map_err(|error| (path.clone(), error))
-            })
-            .map_err(|(path, error)| {
-                let (id, k) = (operation.op_id(), self.k);
-                format!("operation {id}: the path of {path:?} in clone {k} is wrong: {error}")
-            })?;
-        }
-        self.shift.pass(operations, into)
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
+        replace_paths(operation, |path| self.path.path(self.k, path)).map_err(|error| {
+            let (id, k) = (operation.op_id(), self.k);
+            format!("operation {id} has no valid path in clone {k}: {error}")
+        })?;
+        self.shift.change(operation)
     }
 }
 
@@ -293,7 +307,7 @@ mod tests {
     #[test]
     fn named_clients_have_named_clones() {
         let names = ["ann".into(), "bo".into()];
-        let all = names_of(&names, 5);
+        let all = names_of(&names, 5, "clone");
         let all: Vec<&str> = all.iter().map(|name| &**name).collect();
         assert_eq!(all, ["ann", "bo", "clone1/ann", "clone1/bo", "clone2/ann"]);
     }

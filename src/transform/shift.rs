@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::globs::Globs;
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use crate::ir::{Due, Operation, Section};
 
@@ -57,34 +57,28 @@ impl ClientShift {
     }
 }
 
-impl ClientTransform for ClientShift {
-    fn enter(&mut self, section: Section) {
+impl OperationChange for ClientShift {
+    fn enter_section(&mut self, section: Section) {
         self.section = section;
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
-        if self.section == Section::Iteration && self.by_ns != 0 {
-            for operation in operations.iter_mut() {
-                let is_first = std::mem::take(&mut self.is_first);
-                let ns = match &mut operation.due {
-                    Due::At(at_ns) | Due::Arrival { at_ns, .. } => at_ns,
-                    Due::After(after_ns) if is_first => after_ns,
-                    Due::After(_) => continue,
-                };
-                let Some(moved_ns) = ns.checked_add_signed(self.by_ns) else {
-                    let (due_s, id) = (*ns as f64 / 1e9, operation.op_id());
-                    return Err(format!(
-                        "operation {id} would be before time zero: it is due at {due_s} s; shift by less, or drop what is earlier with bench.filter {{ from = … }}"
-                    ));
-                };
-                *ns = moved_ns;
-            }
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
+        if self.section != Section::Iteration || self.by_ns == 0 {
+            return Ok(true);
         }
-        into.append(operations);
-        Ok(())
+        let is_first = std::mem::take(&mut self.is_first);
+        let ns = match &mut operation.due {
+            Due::At(at_ns) | Due::Arrival { at_ns, .. } => at_ns,
+            Due::After(after_ns) if is_first => after_ns,
+            Due::After(_) => return Ok(true),
+        };
+        let Some(moved_ns) = ns.checked_add_signed(self.by_ns) else {
+            let (due_s, id) = (*ns as f64 / 1e9, operation.op_id());
+            return Err(format!(
+                "operation {id} would be before time zero: it is due at {due_s} s; shift by less, or drop what is earlier with bench.filter {{ from = … }}"
+            ));
+        };
+        *ns = moved_ns;
+        Ok(true)
     }
 }

@@ -32,6 +32,11 @@ impl TransformedSource {
         TransformedSource { stream, header, ids_stay_unique, clients: FxHashMap::default() }
     }
 
+    /// Returns the stream that the operations are read from.
+    pub fn stream(&self) -> &dyn OperationStream {
+        &*self.stream
+    }
+
     /// Sets the name of the stream in results.
     pub fn set_ir_hash(&mut self, ir_hash: String) {
         self.header.ir_hash = ir_hash;

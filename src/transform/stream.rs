@@ -1,7 +1,9 @@
 //! The streams between stages, and the stages.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
+use crate::ir::document::CheckedDocument;
 use crate::ir::random::RandomNumbers;
 use crate::ir::{Operation, Progress, Section, SourceError, StreamHeader};
 
@@ -12,10 +14,26 @@ pub trait OperationStream {
     /// Returns a reader at the first operation of a client.
     fn reader(&self, client: u32) -> Box<dyn ClientReader>;
 
+    /// Returns the client of a document whose operations a client does. None: it has operations of
+    /// several clients, or of none.
+    fn origin(&self, _client: u32) -> Option<Origin> {
+        None
+    }
+
     /// Returns the stream that this one is at another speed, and the factor of its times.
     fn warp(&self) -> Option<(Rc<dyn OperationStream>, f64)> {
         None
     }
+}
+
+/// The client of a document that a client of a stream is made of.
+#[derive(Clone)]
+pub struct Origin {
+    pub document: Arc<CheckedDocument>,
+    pub client: u32,
+    /// The numbers of the clones and of the inputs of merges that the client is in. Clients in the
+    /// same ones do together what the clients of the document do.
+    pub copy: Vec<u32>,
 }
 
 /// The properties of a stream that are known before its first operation.
@@ -43,6 +61,15 @@ pub trait ClientReader {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError>;
+}
+
+/// Reads past a section, so that the stages before the reader see the handles that it opens.
+pub(super) fn skip(reader: &mut dyn ClientReader, section: Section) -> Result<(), SourceError> {
+    let mut seen = Vec::new();
+    while reader.read(section, 256, &mut seen)? == Progress::More {
+        seen.clear();
+    }
+    Ok(())
 }
 
 /// A stage of a transform.

@@ -13,6 +13,10 @@ pub struct ThinkTime {
     /// The arrival of an open loop whose operation was dropped, and its iteration. The next
     /// operation of the iteration begins it instead.
     arrival: Option<(Due, u32)>,
+    /// The last time from time zero that the output names.
+    named_ns: u64,
+    /// Whether the operation kept last was moved, so that the next one need not be later.
+    moved: bool,
 }
 
 impl ThinkTime {
@@ -33,21 +37,47 @@ impl ThinkTime {
 
     /// Keeps the operation that was seen last, and delays it by the time of those dropped before.
     pub fn keep(&mut self, operation: &mut Operation) {
-        if let Due::After(after_ns) = operation.due {
-            let iteration = operation.iteration;
-            let arrival = self.arrival.take_if(|(_, of)| *of == iteration);
-            let dropped_ns = self.before_ns.saturating_sub(self.output.now_ns());
-            operation.due = match arrival {
-                Some((arrival, _)) => arrival,
-                None => Due::After(after_ns.saturating_add(dropped_ns)),
-            };
-        }
-        self.arrival = None;
-        self.output.pass(operation.due, operation.iteration);
+        let dropped_ns = self.before_ns.saturating_sub(self.output.now_ns());
+        let iteration = operation.iteration;
+        let arrival = self.arrival.take().filter(|(_, of)| *of == iteration);
+        operation.due = match (operation.due, arrival) {
+            (Due::After(_), Some((arrival, _))) => arrival,
+            (Due::After(_), None) if self.moved => {
+                Due::After(self.input.now_ns().saturating_sub(self.output.now_ns()))
+            }
+            (Due::After(after_ns), None) => Due::After(after_ns.saturating_add(dropped_ns)),
+            // It was late already, and would be early without the operations before it.
+            (Due::At(at_ns), _)
+                if at_ns < self.before_ns && (dropped_ns > 0 || at_ns < self.named_ns) =>
+            {
+                Due::After(dropped_ns)
+            }
+            (due, _) => due,
+        };
+        self.moved = false;
+        self.pass(operation);
+    }
+
+    /// Keeps the operation that was seen last, and moves it to this nominal time, which is not
+    /// before that of the operation kept last.
+    pub fn keep_at(&mut self, nominal_ns: u64, operation: &mut Operation) {
+        (self.arrival, self.moved) = (None, true);
+        operation.due = match operation.due {
+            Due::At(_) => Due::At(nominal_ns.max(self.named_ns)),
+            _ => Due::After(nominal_ns.saturating_sub(self.output.now_ns())),
+        };
+        self.pass(operation);
     }
 
     /// Takes note of an operation that a stage adds after the last one.
     pub fn add(&mut self, operation: &Operation) {
+        self.pass(operation);
+    }
+
+    fn pass(&mut self, operation: &Operation) {
+        if let Due::At(at_ns) = operation.due {
+            self.named_ns = at_ns;
+        }
         self.output.pass(operation.due, operation.iteration);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::per_client::{ClientTransform, per_client};
+use super::per_client::{ClientTransform, OperationChange, per_client};
 use super::stream::{
-    ClientReader, OperationStream, StagePlace, StreamFacts, StreamStage, TransformError,
+    ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
 use crate::ir::{Operation, Section, scale_ns};
 
@@ -40,7 +40,7 @@ fn warped(
     place: StagePlace,
 ) -> Rc<dyn OperationStream> {
     let (input, factor) = match input.warp() {
-        Some((input, before)) => (input, factor * before),
+        Some((input, before)) => (input, exact(factor * before)),
         None => (input, factor),
     };
     let mut facts = input.facts().clone();
@@ -55,6 +55,11 @@ fn warped(
     Rc::new(Warped { input, factor, stream })
 }
 
+/// Returns 1 for the product of a factor and its inverse, which are both rounded.
+fn exact(product: f64) -> f64 {
+    if (product - 1.0).abs() <= 2.0 * f64::EPSILON { 1.0 } else { product }
+}
+
 impl OperationStream for Warped {
     fn facts(&self) -> &StreamFacts {
         self.stream.facts()
@@ -62,6 +67,10 @@ impl OperationStream for Warped {
 
     fn reader(&self, client: u32) -> Box<dyn ClientReader> {
         self.stream.reader(client)
+    }
+
+    fn origin(&self, client: u32) -> Option<Origin> {
+        self.input.origin(client)
     }
 
     fn warp(&self) -> Option<(Rc<dyn OperationStream>, f64)> {
@@ -74,22 +83,15 @@ struct ClientWarp {
     section: Section,
 }
 
-impl ClientTransform for ClientWarp {
-    fn enter(&mut self, section: Section) {
+impl OperationChange for ClientWarp {
+    fn enter_section(&mut self, section: Section) {
         self.section = section;
     }
 
-    fn pass(
-        &mut self,
-        operations: &mut Vec<Operation>,
-        into: &mut Vec<Operation>,
-    ) -> Result<(), String> {
+    fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
         if self.section == Section::Iteration {
-            for operation in operations.iter_mut() {
-                operation.due = operation.due.scaled(self.factor);
-            }
+            operation.due = operation.due.scaled(self.factor);
         }
-        into.append(operations);
-        Ok(())
+        Ok(true)
     }
 }

@@ -119,3 +119,26 @@ fn a_document_that_is_missing_or_wrong_is_named_with_the_scripts_line_and_nothin
     assert!(wrong.contains(expected), "{wrong}");
     assert_eq!(place.names(), ["day.jsonl", "s.lua"]);
 }
+
+#[test]
+fn validate_reports_the_operations_that_a_transform_puts_into_another_order() {
+    let document = r#"{"version":2,"workloads":[{"name":"staff","clients":2}]}
+{"client":0,"at_ns":1000000,"type":"Mkdir","path":"team"}
+{"client":1,"at_ns":2000000,"type":"List","path":"team","pattern":"*"}
+{"client":1,"at_ns":3000000,"type":"Stat","path":"Team"}
+{"operations":3}
+"#;
+    let place = Place::with_script(
+        "bench.transform(bench.load('day.jsonl'), { bench.shift { by = '10ms', client = 'staff/0' } })",
+    );
+    place.write("day.jsonl", document);
+    let said = place.smbench("validate s.lua").end().exits(0).stderr;
+    let expected = "warning: in 2 pairs of operations one client now uses what another creates only later; the first: ";
+    assert!(said.contains(expected), "{said}");
+    assert!(said.contains("0-0") && said.contains("1-0"), "{said}");
+    place.write(
+        "s.lua",
+        "bench.transform(bench.load('day.jsonl'), { bench.shift { by = '10ms' } })",
+    );
+    assert_eq!(place.smbench("validate s.lua").end().exits(0).stderr, "");
+}
