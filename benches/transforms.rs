@@ -135,7 +135,7 @@ fn rates(path: &Path) {
         ("time_warp", vec![time_warp()]),
         ("rewrite_paths", vec![rewrite_paths()]),
         ("shift", vec![shift()]),
-        ("sample of a half", vec![Box::new(SampleStage { share: 0.5 })]),
+        ("sample of a half", vec![Box::new(SampleStage { fraction: 0.5 })]),
         ("mix with a weight of 2", vec![mix()]),
         ("scale_clients to twice as many", vec![scale_clients(2 * clients)]),
         ("repeat_stream twice", vec![Box::new(RepeatStreamStage { times: 2, period_ns: None })]),

@@ -1,4 +1,4 @@
--- Steps: names for what a user waits for.
+-- Steps: measure what a user waits for.
 --
 --   smbench run examples/steps.lua
 --   smbench run examples/steps.lua --threshold 'step.save.response.p99 < 5ms'
@@ -49,7 +49,8 @@ bench.workload {
   end,
   iteration = function(c, rng)
     local path = "steps/" .. c.user
-    -- Steps nest once: loads and saves belong to the session, too.
+    -- A step may contain steps, but these contain none. Loads and saves are also part of
+    -- the session.
     c:step("session", function()
       local h = load(c, path)
       c:close(h)

@@ -6,7 +6,8 @@
 --
 -- captures/morning.jsonl is a document: the operations of two people, with the times
 -- at which they made them. bench.load reads it, and bench.transform passes it through
--- stages, in their order. Nothing else is kept in memory, however long it is.
+-- stages, in their order. Operations are read as they are needed, so a long document
+-- needs no more memory.
 --
 -- A path in the script starts from the script's directory. To use a document of your
 -- own, name it on the command line: -p capture=day.jsonl
@@ -20,7 +21,7 @@ local P = bench.params {
 bench.phases { { name = "morning", duration = "3s" } }
 
 bench.transform(bench.load(P.capture), {
-  -- Without the temporary files. All that is done on a handle goes with its open.
+  -- Drops the temporary files. With an open, everything done on its handle is dropped.
   bench.filter { path = "!*.tmp" },
 
   bench.time_warp { factor = 1 / P.speed },
@@ -37,7 +38,8 @@ bench.transform(bench.load(P.capture), {
     end
   end),
 
-  -- Clones of both people, each in the directories of its clone: clone1, clone2, ...
+  -- Adds clones. The two people are clone 0; each further pair works in a directory of
+  -- its own: clone1, clone2, ...
   bench.scale_clients { to = P.clients, jitter = "200ms" },
 
   bench.repeat_stream { times = 3 },
@@ -56,6 +58,7 @@ bench.workload {
 
 bench.thresholds { { "read.failed == 0", workload = "desk" } }
 
+-- Removes the directories of the clones. (With --clean the run would do it.)
 bench.teardown(function(c)
   for k = 1, math.ceil(P.clients / 2) - 1 do
     c:rmdir("clone" .. k, { expect = "any" })

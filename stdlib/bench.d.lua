@@ -537,15 +537,17 @@ function bench.load(path) end
 ---@return bench.Stream
 function bench.transform(stream, stages) end
 
----Merges streams into one, which has the clients of all. A client is named
----`<name>/<client>`. With `join = true`, clients of the same name are one client, which
----does what each of them does in the order of time.
+---Merges streams into one with the clients of all of them. Workloads are named
+---`<name>/<workload>`, and named clients `<name>/<client>`. With `join = true` names stay
+---as they are, and clients of the same name in the same workload become one client, which
+---performs the operations of each in order of time; every operation of their iterations
+---must then name a time from time zero. With a single stream, the result is that stream.
 ---@param streams { [string]: bench.Stream|boolean }
 ---@return bench.Stream
 function bench.merge(streams) end
 
 ---@class (exact) bench.FilterStage
----@field ops? bench.Operation|bench.Operation[] the operations that are kept; with one on a handle, "open" too
+---@field ops? bench.Operation|bench.Operation[] the types to keep; a type that acts on a handle needs "open" too
 ---@field path? bench.Patterns
 ---@field client? bench.Patterns
 ---@field from? bench.Duration the time from time zero from which operations of iterations are kept (a close outside of the time moves to its edge)
@@ -581,7 +583,8 @@ function bench.filter(conditions) end
 
 ---Calls a function for each operation of a stream. It may emit the operation with
 ---`emit(op)`, none, or several; other operations are made as in an iteration, such as
----`emit:stat(op.path)`. The first one made has the time of `op`, and the others follow it.
+---`emit:stat(op.path)`. The first one made has the time and the step of `op`, and the
+---others follow it. At most 1,000 are made of one.
 ---If the open of a handle is not emitted, the function is not called for what is done on
 ---the handle. A close that it does not emit is made all the same.
 ---@param map fun(op: bench.MappedOperation, emit: bench.Client, rng: bench.Rng)
@@ -626,9 +629,9 @@ function bench.scale_clients(scale) end
 function bench.repeat_stream(repetition) end
 
 ---@class (exact) bench.SampleStage
----@field share number the probability with which a sequence is kept, from 0 to 1
+---@field fraction number the probability with which a sequence is kept, from 0 to 1
 
----Keeps a random share of the iterations: whole sequences from an open to its close, and
+---Keeps a random part of the iterations: whole sequences from an open to its close, and
 ---operations by path each by itself.
 ---@param sample bench.SampleStage
 ---@return bench.Stage
@@ -636,7 +639,7 @@ function bench.sample(sample) end
 
 ---@class (exact) bench.MixRule
 ---@field path bench.Patterns
----@field weight number 3 makes a sequence three times, 0.5 keeps every second at random (at most 1000)
+---@field weight number 3 makes a sequence three times, 0.5 keeps each with a probability of one half (at most 1000)
 
 ---Re-weighs the sequences from an open to its close in the iterations. The first rule that
 ---matches counts; what matches none stays as it is, and so do operations by path.

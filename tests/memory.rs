@@ -63,7 +63,7 @@ fn transformed(document: &Document) -> TransformedSource {
             path: Some(Globs::new(&["team/**".to_string()]).unwrap()),
             ..FilterStage::default()
         },
-        &SampleStage { share: 1.0 },
+        &SampleStage { fraction: 1.0 },
         &TimeWarpStage { factor: 0.5 },
         &RewritePathsStage { rules: vec![PathRule { from: path("team"), to: path("bench") }] },
         &ScaleClientsStage {

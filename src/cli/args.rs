@@ -48,8 +48,9 @@ pub struct StreamArgs {
 
     /// Number of clients of a workload
     ///
-    /// Without a name, of the only workload. May be repeated. Of a document: the number of all
-    /// clients, in which those beyond its own are clones with directories of their own.
+    /// May be repeated. Without a name: the clients of the only workload. For a document: the total
+    /// number of clients; the additional ones are clones, each set in a directory of its own
+    /// (clone1, clone2, …).
     #[arg(long, value_name = "[WORKLOAD=]N", value_delimiter = ',')]
     pub clients: Vec<ClientsOverride>,
 
@@ -119,7 +120,7 @@ pub struct BoundArgs {
 
     /// End after this many iterations of each client
     ///
-    /// Of a document: each client does all of its iterations this many times.
+    /// For a document: each client repeats all of its iterations this many times.
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=u32::MAX.into()))]
     pub iterations: Option<u32>,
 

@@ -39,7 +39,7 @@ use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
 use crate::run::{
-    self, Destination, DocumentMultiple, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
+    self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
     Timeouts,
 };
 use crate::scheduler::Precision;
@@ -374,7 +374,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             // A variable may name workloads of scripts.
             let all = stream.clients.iter().rfind(|clients| clients.workload.is_none());
             let clients = all.map(|clients| clients.clients);
-            let multiple = DocumentMultiple { clients, iterations: bounds.iterations };
+            let multiple = DocumentScaling { clients, iterations: bounds.iterations };
             Input::Document { path, options, seed: stream.seed, multiple }
         }
     })

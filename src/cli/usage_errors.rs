@@ -305,6 +305,12 @@ fn parameter_of_document(at: usize, line: &TypedLine) -> Option<String> {
     if nearest(name, flags).is_some() {
         return None;
     }
+    if name == "iterations" {
+        return Some(format!(
+            "--iterations makes no difference to the check of {}: give it to run or compile",
+            quoted(document)
+        ));
+    }
     let value = line.value(at).unwrap_or("VALUE");
     Some(of_document(document, &format!("{}={value}", plain(name))))
 }

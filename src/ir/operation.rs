@@ -352,6 +352,15 @@ impl OperationKind {
         }
     }
 
+    /// Returns the handle that the operation opens or uses, to be replaced.
+    pub fn handle_ref_mut(&mut self) -> Option<&mut HandleRef> {
+        match self {
+            OperationKind::Open(open) => Some(&mut open.handle_ref),
+            OperationKind::OnHandle(handle_ref, _) => Some(handle_ref),
+            OperationKind::ByPath(_) => None,
+        }
+    }
+
     /// Returns the path that the operation names itself. An operation on a handle has none.
     pub fn path(&self) -> Option<&SharePath> {
         match self {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::Context;
 
 use super::error::RunError;
-use super::input::{DocumentMultiple, Input};
+use super::input::{DocumentScaling, Input};
 use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::OperationSource;
 use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
@@ -182,7 +182,7 @@ fn write(
             Ok(Compiled::of(report, bounds, script.dropped_by_documents().to_vec()))
         }
         Input::Document { path, multiple, .. }
-            if bounds == CompileBounds::default() && *multiple == DocumentMultiple::default() =>
+            if bounds == CompileBounds::default() && *multiple == DocumentScaling::default() =>
         {
             let written = convert(path, format, out)?;
             let dropped = written.dropped.into_iter().map(String::from).collect();
@@ -198,7 +198,7 @@ fn write(
             let metadata = document.has_metadata();
             let dropped = metadata.then(|| "the metadata of the version 1 document".to_string());
             let mut multiplied;
-            let source: &mut dyn OperationSource = match *multiple == DocumentMultiple::default() {
+            let source: &mut dyn OperationSource = match *multiple == DocumentScaling::default() {
                 true => {
                     bounds.duration_ns.map(|ns| document.scale_phases(ns)).transpose()?;
                     &mut document

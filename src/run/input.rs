@@ -29,20 +29,20 @@ pub enum Input {
         options: LoadOptions,
         /// The seed of payload patterns, in place of the document's own.
         seed: Option<u64>,
-        multiple: DocumentMultiple,
+        multiple: DocumentScaling,
     },
 }
 
 /// A document that is run by more clients than it has, or several times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DocumentMultiple {
+pub struct DocumentScaling {
     /// The number of clients. Those beyond the document's own are clones of them.
     pub clients: Option<u32>,
     /// The number of times that each client does its iterations.
     pub iterations: Option<u32>,
 }
 
-impl DocumentMultiple {
+impl DocumentScaling {
     /// Returns the multiple of a document. Its clients and its ids are those of the stages
     /// `scale_clients` and `repeat_stream`.
     ///
@@ -164,7 +164,7 @@ impl Input {
             }
             Input::Document { path, options, multiple, .. } => {
                 let document = document::load(&path, &options)?;
-                Ok(match multiple == DocumentMultiple::default() {
+                Ok(match multiple == DocumentScaling::default() {
                     true => Box::new(document),
                     false => Box::new(multiple.of(&document)?),
                 })
@@ -188,7 +188,7 @@ impl Input {
                 for warning in document.warnings() {
                     tracing::warn!("{}: {warning}", path.display());
                 }
-                if *multiple != DocumentMultiple::default() {
+                if *multiple != DocumentScaling::default() {
                     return Ok(Box::new(TimeScale::new(multiple.of(&document)?, time_scale)));
                 }
                 Ok(Box::new(TimeScale::new(document, time_scale)))

@@ -30,7 +30,7 @@ mod threshold_checks;
 
 pub use compile::{Compiled, Destination, compile};
 pub use error::RunError;
-pub use input::{DocumentMultiple, Input, Stream};
+pub use input::{DocumentScaling, Input, Stream};
 pub use lifecycle::{RunOutcome, run};
 pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 pub use probe::{ProbeOptions, probe};

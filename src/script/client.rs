@@ -226,6 +226,13 @@ impl ScriptClient {
         }
     }
 
+    /// Discards what the function made of the operation at which it failed.
+    pub fn abandon_mapped(&mut self) {
+        if let Some(mapping) = &mut self.mapping {
+            mapping.abandon(&mut self.made);
+        }
+    }
+
     /// Moves what the function made to `into`.
     pub fn take_mapped(&mut self, into: &mut Vec<Operation>, memory: &OperationMemory) {
         memory.remove(std::mem::take(&mut self.made_bytes));
@@ -244,7 +251,13 @@ impl ScriptClient {
 
     /// Handles `c:running()`.
     pub fn running(&mut self, next_arrival: Option<&mut NextArrival<'_>>) -> Result<bool, String> {
-        if self.section != Section::Iteration || self.mapping.is_some() {
+        if self.mapping.is_some() {
+            return Err(
+                "emit:running() has no meaning: the function of bench.map is called once for each operation"
+                    .into(),
+            );
+        }
+        if self.section != Section::Iteration {
             return Err("c:running() belongs in an iteration; setup and teardown run once".into());
         }
         if let Some(step) = self.steps.innermost() {

@@ -11,10 +11,10 @@ use mlua::LightUserData;
 use super::handles::Handles;
 use crate::ir::{Due, HandleOperation, Operation, OperationKind, Section};
 use crate::protocol::SharePath;
-use crate::transform::{OpenHandles, ThinkTime};
+use crate::transform::{NominalTime, OpenHandles};
 
 /// Maximum number of operations that a function makes of one.
-const MAX_EMITTED: usize = 10_000;
+const MAX_EMITTED: usize = 1_000;
 
 /// The operations of one client on their way through a function.
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct Mapping {
     pub waiting: VecDeque<Operation>,
     current: Option<Mapped>,
     handles: OpenHandles<MappedHandle>,
-    time: ThinkTime,
+    time: NominalTime,
     /// The last time from time zero that an operation of the section names.
     last_at_ns: u64,
     /// The name of the client.
@@ -56,7 +56,7 @@ impl Mapping {
     /// Goes to a section. Handles stay open.
     pub fn enter(&mut self) {
         self.waiting.clear();
-        (self.current, self.time, self.last_at_ns) = (None, ThinkTime::default(), 0);
+        (self.current, self.time, self.last_at_ns) = (None, NominalTime::default(), 0);
     }
 
     /// Returns the operation that the function is given, and the name of its client.
@@ -99,7 +99,7 @@ impl Mapping {
             let (path, handle) = match of_handle {
                 // The function dropped the open, so it drops all that is done on the handle.
                 Some(None) => {
-                    self.time.drop(&operation);
+                    self.time.skip(&operation);
                     continue;
                 }
                 Some(Some(known)) => (known.path.clone(), Some(known.handle)),
@@ -136,13 +136,13 @@ impl Mapping {
             _ => {}
         }
         if made.len() == first {
-            self.time.drop(&operation);
+            self.time.skip(&operation);
             return Ok(());
         }
         if let Due::At(at_ns) = operation.due {
             if at_ns < self.last_at_ns {
                 return Err(format!(
-                    "operation {} is to be due at {at_ns} ns, after one due at {} ns: time would go backwards",
+                    "operation {} would be due at {at_ns} ns, before the previous one, at {} ns: set op.at to a later time",
                     operation.op_id(),
                     self.last_at_ns
                 ));
@@ -160,6 +160,14 @@ impl Mapping {
             }
         }
         Ok(())
+    }
+
+    /// Discards what the function made of the operation at which it failed.
+    pub fn abandon(&mut self, made: &mut VecDeque<Operation>) {
+        if let Some(mapped) = self.current.take() {
+            made.truncate(mapped.first);
+        }
+        self.waiting.clear();
     }
 
     /// Handles `emit(op)`: makes the operation that the function was given, with its changes.

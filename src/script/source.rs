@@ -36,10 +36,10 @@ use crate::ir::random::RandomNumbers;
 use crate::ir::source::RUN_CLIENT;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{
-    ClientPartition, HandleRef, OpenOperation, Operation, OperationKind, OperationSource, Progress,
-    Section, SourceError, StreamHeader, Workload,
+    ClientPartition, HandleRef, Operation, OperationSource, Progress, Section, SourceError,
+    StreamHeader, Workload,
 };
-use crate::transform::{OperationStream, TransformedSource};
+use crate::transform::{OperationStream, TransformedSource, number_step};
 
 /// A script whose top level has run. It makes the operations of whichever client it is asked for,
 /// on the calling thread.
@@ -470,8 +470,16 @@ impl Script {
         }
         let first = into.len();
         let progress = streams.pull(streamed, section, max, into);
-        for operation in &mut into[first..] {
+        for at in first..into.len() {
+            let operation = &mut into[at];
             operation.client_idx = client;
+            let names = operation.step.iter().flat_map(|step| step.names());
+            let refused = names.map(|name| self.vm.host.step_name(name)).find_map(Result::err);
+            if let Some(error) = refused {
+                into.truncate(at);
+                let client = Some(self.header.client_name(client));
+                return Err(SourceError { message: error.to_string(), client });
+            }
         }
         progress
     }
@@ -488,22 +496,29 @@ impl Script {
         let streamed = self.streams.as_ref().map(|streams| streams.header());
         let streamed = streamed.filter(|header| header.run_client).map(|it| it.workload_clients());
         let first = into.len();
-        let mut progress = Progress::End;
+        let mut progress = Ok(Progress::End);
         for own in [section != Section::Teardown, section == Section::Teardown] {
             let begin = into.len();
             let room = max.max(1) - (begin - first);
             progress = match (own, streamed) {
-                _ if room == 0 => Progress::More,
-                (true, _) => self.pull_own(client, section, room, into)?,
+                _ if room == 0 => Ok(Progress::More),
+                (true, _) => self.pull_own(client, section, room, into),
                 (false, Some(streamed)) => {
-                    self.pull_streamed(streamed, client, section, room, into)?
+                    self.pull_streamed(streamed, client, section, room, into)
                 }
-                (false, None) => Progress::End,
+                (false, None) => Ok(Progress::End),
             };
-            if !own {
-                into[begin..].iter_mut().try_for_each(above_own_handles)?;
+            for at in begin..into.len() {
+                // The steps of both have numbers of their own, so that they stay apart.
+                number_step(&mut into[at], u32::from(!own), 2);
+                let numbered = if own { Ok(()) } else { above_own_handles(&mut into[at]) };
+                if let Err(error) = numbered {
+                    into.truncate(at);
+                    progress = Err(error);
+                    break;
+                }
             }
-            if progress == Progress::More {
+            if progress != Ok(Progress::End) {
                 break;
             }
         }
@@ -511,7 +526,7 @@ impl Script {
             operation.seq = self.run_wide_operations;
             self.run_wide_operations = self.run_wide_operations.saturating_add(1);
         }
-        Ok(progress)
+        progress
     }
 
     /// Pulls operations that the script's own functions make.
@@ -566,9 +581,7 @@ impl Script {
 
 /// Gives the operation of a stream's run-wide client a handle that is none of the script's.
 fn above_own_handles(operation: &mut Operation) -> Result<(), SourceError> {
-    if let OperationKind::Open(OpenOperation { handle_ref, .. })
-    | OperationKind::OnHandle(handle_ref, _) = &mut operation.kind
-    {
+    if let Some(handle_ref) = operation.kind.handle_ref_mut() {
         let number = handle_ref.0.checked_add(MAX_OPEN as u32).ok_or_else(|| SourceError {
             message: "the run-wide client opens too many files".into(),
             client: Some(RUN_CLIENT.into()),
@@ -592,7 +605,7 @@ fn workload_names(
     let mut known = HashSet::new();
     match names.iter().find(|name| !known.insert(name.to_uppercase())) {
         Some(twice) => Err(format!(
-            "there are two workloads named '{twice}', at least one of them in a document; bench.merge {{ day = …, night = … }} gives those of documents the names day/{twice} and night/{twice}"
+            "two workloads are named '{twice}'; put the documents into bench.merge {{ day = …, night = … }}, which names their workloads day/{twice} and night/{twice}, or rename the script's workload"
         )),
         None => Ok(names),
     }

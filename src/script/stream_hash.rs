@@ -6,9 +6,9 @@ use crate::ir::StreamHeader;
 /// The version of the operations. It is raised whenever the same script would give others.
 const IR_VERSION: u32 = 3;
 
-/// Returns `recipe:` and the hash of script, modules, parameters, seed, numbers of clients, bounds
-/// the version of the operations, and the paths and hashes of the documents it loads. The length given to the run is part of the hash if arrivals
-/// depend on it.
+/// Returns `recipe:` and a hash of the script, its modules, parameters, seed, numbers of clients,
+/// bounds, the version of the operations, and the paths and hashes of the loaded documents. The
+/// length given to the run is part of the hash if arrivals depend on it.
 pub(super) fn stream_hash(
     script: &str,
     header: &StreamHeader,

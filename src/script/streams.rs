@@ -1,12 +1,15 @@
 //! The streams that a script makes of documents.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::error::ScriptError;
 use super::host::ScriptHost;
 use super::options::ScriptOptions;
-use super::stream_plan::{PlacedStage, StreamPlan};
+use super::stream_plan::{PlacedStage, PlanKind, StreamPlan};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::document::{LoadOptions, load_opened};
 use crate::transform::{
@@ -19,13 +22,15 @@ pub(super) struct StreamBuilder<'b> {
     pub options: &'b ScriptOptions,
     /// The number of stages so far.
     stages: u32,
+    /// The streams that were made, by the address of their plan. A plan may be a part of several.
+    made: HashMap<*const StreamPlan, Rc<dyn OperationStream>>,
     /// The path and the hash of each document.
     pub documents: Vec<(String, String)>,
 }
 
 impl<'b> StreamBuilder<'b> {
     pub fn new(host: &'b ScriptHost, options: &'b ScriptOptions) -> StreamBuilder<'b> {
-        StreamBuilder { host, options, stages: 0, documents: Vec::new() }
+        StreamBuilder { host, options, stages: 0, made: HashMap::new(), documents: Vec::new() }
     }
 
     /// Makes one stream of all that the script runs.
@@ -47,10 +52,20 @@ impl<'b> StreamBuilder<'b> {
         merge(inputs, false, place).map(Some).map_err(refused)
     }
 
-    fn stream(&mut self, plan: &StreamPlan) -> Result<Rc<dyn OperationStream>, ScriptError> {
-        match plan {
-            StreamPlan::Document { path, place } => self.document(path, place),
-            StreamPlan::Transformed { input, stages } => {
+    fn stream(&mut self, plan: &Rc<StreamPlan>) -> Result<Rc<dyn OperationStream>, ScriptError> {
+        let key = Rc::as_ptr(plan);
+        if let Some(stream) = self.made.get(&key) {
+            return Ok(Rc::clone(stream));
+        }
+        let stream = self.new_stream(plan)?;
+        self.made.insert(key, Rc::clone(&stream));
+        Ok(stream)
+    }
+
+    fn new_stream(&mut self, plan: &StreamPlan) -> Result<Rc<dyn OperationStream>, ScriptError> {
+        match &plan.kind {
+            PlanKind::Document { path, place } => self.document(path, place),
+            PlanKind::Transformed { input, stages } => {
                 let mut stream = self.stream(input)?;
                 for PlacedStage { stage, place } in stages {
                     let place = self.next_place(Rc::clone(place));
@@ -58,7 +73,7 @@ impl<'b> StreamBuilder<'b> {
                 }
                 Ok(stream)
             }
-            StreamPlan::Merged { inputs, join, place } => {
+            PlanKind::Merged { inputs, join, place } => {
                 let mut merged = Vec::with_capacity(inputs.len());
                 for (name, plan) in inputs {
                     merged
@@ -88,18 +103,30 @@ impl<'b> StreamBuilder<'b> {
         };
         let project = &self.host.project;
         let within = project.script.parent().unwrap_or(Path::new("")).join(path);
-        // The user of the command line may read any file, and paths there start from the current
-        // directory.
+        // A path from the command line may name any file, and starts from the current directory.
         let shown = if given { PathBuf::from(path) } else { project.shown(&within) };
         let read = || {
-            let opened = match (given, Path::new(path).is_absolute()) {
-                (true, _) => regular_file(&shown),
-                (false, true) => Err(OpenError::Outside),
-                (false, false) => project.directory.regular_file(&within),
+            let of_project = match Path::new(path).is_absolute() {
+                true => Err(OpenError::Outside),
+                false => project.directory.regular_file(&within),
+            };
+            let opened = match (given, of_project) {
+                (false, of_project) => of_project,
+                (true, of_project) => {
+                    let opened = regular_file(&shown);
+                    if let (Ok((one, _)), Ok((other, _))) = (&opened, &of_project)
+                        && !is_same(one, other)
+                    {
+                        return Err(format!(
+                            "{path:?} is in the current directory, where -p names it, and in the script's directory: pass -p with \"./{path}\" for the first, or write \"./{path}\" in the script for the second"
+                        ));
+                    }
+                    opened
+                }
             };
             let opened = opened.map_err(|error| match error {
                 OpenError::Outside => format!(
-                    "{path:?} is outside of {}; a document elsewhere is named on the command line: bench.load(P.day) with -p day=…",
+                    "{path:?} is outside of {}; to load it, take the path from a parameter, bench.load(P.day), and pass it with -p day=…",
                     project.name()
                 ),
                 OpenError::NotAFile => format!("{} is not a regular file", shown.display()),
@@ -117,12 +144,18 @@ impl<'b> StreamBuilder<'b> {
             }
             document.map_err(|error| error.to_string())
         };
-        let document = self.options.documents.document(&shown, read);
+        let document = self.options.documents.document(given, &shown, read);
         let document =
             document.map_err(|problem| ScriptError::Script(format!("{place}: {problem}")))?;
         self.documents.push((path.to_string(), document.header().ir_hash.clone()));
         Ok(Rc::new(DocumentStream::new(document)))
     }
+}
+
+/// Returns whether two open files are the same, as far as that can be told.
+fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn refused(error: TransformError) -> ScriptError {

@@ -1,11 +1,10 @@
-//! The run-wide client of several streams: it does what each stream's own does, one after the
-//! other.
+//! The run-wide client of several streams: it runs the section of each stream in turn.
+
+use std::sync::Arc;
 
 use super::stream::{ClientReader, skip};
-use crate::ir::{
-    Due, HandleRef, NominalClock, OpenOperation, Operation, OperationKind, Progress, Section,
-    SourceError,
-};
+use crate::ir::step::Step;
+use crate::ir::{Due, HandleRef, NominalClock, Operation, Progress, Section, SourceError};
 
 /// A function that returns the reader with a number, and the operations before its setup.
 pub(super) type Link = dyn Fn(u32) -> (Box<dyn ClientReader>, Vec<Operation>);
@@ -42,6 +41,7 @@ impl ChainReader {
         {
             operation.due = Due::After(at_ns.saturating_sub(before_ns));
         }
+        number_step(operation, self.at, self.links);
         number_handle(operation, self.at, self.links)
     }
 }
@@ -105,11 +105,7 @@ pub(super) fn number_handle(
     input: u32,
     inputs: u32,
 ) -> Result<(), SourceError> {
-    let (OperationKind::Open(OpenOperation { handle_ref, .. })
-    | OperationKind::OnHandle(handle_ref, _)) = &mut operation.kind
-    else {
-        return Ok(());
-    };
+    let Some(handle_ref) = operation.kind.handle_ref_mut() else { return Ok(()) };
     let number = handle_ref.0.checked_mul(inputs).and_then(|number| number.checked_add(input));
     let number = number.ok_or_else(|| SourceError {
         message: format!("a client opens more handles than can be numbered ({})", u32::MAX),
@@ -117,4 +113,18 @@ pub(super) fn number_handle(
     })?;
     *handle_ref = HandleRef(number);
     Ok(())
+}
+
+/// Gives the operation's step a number that no step of another of `inputs` inputs has, so that steps
+/// that follow one another stay apart.
+pub fn number_step(operation: &mut Operation, input: u32, inputs: u32) {
+    let numbered = |step: &Step| step.number.wrapping_mul(inputs).wrapping_add(input);
+    if let Some(step) = &operation.step {
+        let outer = step
+            .outer
+            .as_ref()
+            .map(|outer| Arc::new(Step { number: numbered(outer), ..Step::clone(outer) }));
+        operation.step =
+            Some(Arc::new(Step { number: numbered(step), outer, ..Step::clone(step) }));
+    }
 }

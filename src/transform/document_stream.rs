@@ -22,6 +22,7 @@ impl DocumentStream {
             header: document.header().clone(),
             length_ns: document.last_at_ns(),
             ids_stay_unique: document.ids_stay_unique(),
+            joined: 1,
         };
         let buffers = Rc::new(RefCell::new(document.buffers()));
         DocumentStream { document, facts, buffers }

@@ -1,12 +1,12 @@
-//! The stage `filter`: a part of a stream.
+//! The stage `filter`: keeps the operations that meet conditions.
 
 use std::rc::Rc;
 
 use super::globs::Globs;
+use super::nominal_time::NominalTime;
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
 use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
-use super::think_time::ThinkTime;
 use crate::ir::{Operation, OperationType, Section};
 
 /// Keeps the operations that meet every condition given.
@@ -70,7 +70,7 @@ impl StreamStage for FilterStage {
                 kept,
                 section: Section::Setup,
                 handles: OpenHandles::default(),
-                time: ThinkTime::default(),
+                time: NominalTime::default(),
                 past_end: false,
             })
         }))
@@ -91,7 +91,7 @@ struct ClientFilter {
     section: Section,
     /// The open handles whose open was kept.
     handles: OpenHandles<()>,
-    time: ThinkTime,
+    time: NominalTime,
     /// Whether the nominal time is past the last that is kept.
     past_end: bool,
 }
@@ -131,7 +131,7 @@ impl ClientFilter {
 impl OperationChange for ClientFilter {
     fn enter_section(&mut self, section: Section) {
         self.section = section;
-        self.time = ThinkTime::default();
+        self.time = NominalTime::default();
         self.past_end = false;
     }
 
@@ -146,7 +146,7 @@ impl OperationChange for ClientFilter {
         // Only a close is kept although it is not in the window.
         let moved_ns = self.filter.moved_into_window(nominal_ns);
         if !kept {
-            self.time.drop(operation);
+            self.time.skip(operation);
         } else if self.section == Section::Iteration && moved_ns != nominal_ns {
             self.time.keep_at(moved_ns, operation);
         } else {

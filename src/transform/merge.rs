@@ -4,16 +4,20 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::chain::{ChainReader, number_handle};
+use super::chain::{ChainReader, number_handle, number_step};
 use super::stream::{
     ClientReader, OperationStream, Origin, StagePlace, StreamFacts, TransformError,
 };
 use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS};
 use crate::ir::{Due, Operation, Progress, Section, SourceError, StreamHeader, Workload};
 
+/// Maximum number of clients of documents that one client is joined of. Each is read by itself.
+const MAX_JOINED: u32 = 1_000;
+
 /// An input of a merge.
 pub struct MergeInput {
-    /// The name by which its clients are told apart. None: its workloads and clients keep theirs.
+    /// If the input has a name, its workloads and named clients are prefixed with it, unless the
+    /// inputs are joined.
     pub name: Option<String>,
     pub stream: Rc<dyn OperationStream>,
 }
@@ -59,7 +63,7 @@ pub fn merge(
                     Some(names) => of_input(&names[id as usize]).into(),
                     None => of_input(&format!("{}/{id}", workload.name)).into(),
                 };
-                merged.add(name, MergedClient { input: number as u32, client });
+                merged.add(name, InputClient { input: number as u32, client });
                 client += 1;
             }
             merged.named |= workload.client_names.is_some();
@@ -90,9 +94,9 @@ pub fn merge(
     }))
 }
 
-/// A client of an input.
+/// A client of one of the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MergedClient {
+struct InputClient {
     input: u32,
     client: u32,
 }
@@ -107,7 +111,7 @@ struct MergedWorkload {
     known: HashMap<Arc<str>, usize>,
     names: Vec<Arc<str>>,
     /// The clients of the inputs that each client is made of.
-    sources: Vec<Vec<MergedClient>>,
+    sources: Vec<Vec<InputClient>>,
 }
 
 impl MergedWorkload {
@@ -122,7 +126,7 @@ impl MergedWorkload {
         }
     }
 
-    fn add(&mut self, name: Arc<str>, source: MergedClient) {
+    fn add(&mut self, name: Arc<str>, source: InputClient) {
         let next = self.names.len();
         let at = *self.known.entry(Arc::clone(&name)).or_insert(next);
         if at == next {
@@ -178,7 +182,7 @@ fn facts(
         }
     }
     if all().any(|facts| facts.header.active.is_some()) {
-        let is_active = |source: &MergedClient| {
+        let is_active = |source: &InputClient| {
             let active = &inputs[source.input as usize].stream.facts().header.active;
             active.as_ref().is_none_or(|active| active.binary_search(&source.client).is_ok())
         };
@@ -189,14 +193,28 @@ fn facts(
         header.active = Some(active.into());
     }
     let length_ns = all().map(|facts| facts.length_ns).max().unwrap_or(0);
-    Ok(StreamFacts { header, length_ns, ids_stay_unique: false })
+    let joined = |sources: &Vec<InputClient>| {
+        let of =
+            |source: &InputClient| u64::from(inputs[source.input as usize].stream.facts().joined);
+        sources.iter().map(of).sum::<u64>()
+    };
+    let joined = workloads.iter().flat_map(|workload| &workload.sources).map(joined).max();
+    let joined = match u32::try_from(joined.unwrap_or(1)) {
+        Ok(joined @ 0..=MAX_JOINED) => joined,
+        _ => {
+            return Err(place.refuse(format!(
+                "a client would be joined of more than {MAX_JOINED} clients; merge without join, so that they stay apart"
+            )));
+        }
+    };
+    Ok(StreamFacts { header, length_ns, ids_stay_unique: false, joined })
 }
 
 struct Merged {
     inputs: Rc<Vec<Rc<dyn OperationStream>>>,
     facts: Rc<StreamFacts>,
     /// The clients of the inputs that each client is made of.
-    sources: Vec<Vec<MergedClient>>,
+    sources: Vec<Vec<InputClient>>,
     place: StagePlace,
 }
 
@@ -216,7 +234,7 @@ impl OperationStream for Merged {
                 (input.reader(input.facts().header.workload_clients()), Vec::new())
             }));
         };
-        let reader = |source: &MergedClient| inputs[source.input as usize].reader(source.client);
+        let reader = |source: &InputClient| inputs[source.input as usize].reader(source.client);
         if let [only] = &sources[..] {
             return reader(only);
         }
@@ -231,7 +249,7 @@ impl OperationStream for Merged {
     }
 
     fn origin(&self, client: u32) -> Option<Origin> {
-        let [MergedClient { input, client }] = self.sources.get(client as usize)?[..] else {
+        let [InputClient { input, client }] = self.sources.get(client as usize)?[..] else {
             return None;
         };
         let mut origin = self.inputs[input as usize].origin(client)?;
@@ -288,6 +306,16 @@ impl JoinedReader {
         let mut earliest: Option<(u64, usize)> = None;
         for (at, part) in self.parts.iter_mut().enumerate() {
             let Some(next) = part.next(section, batch)? else { continue };
+            if next.step.is_some() && section == Section::Iteration {
+                let id = next.op_id();
+                return Err(SourceError {
+                    message: format!(
+                        "{}: operation {id} belongs to a step, and joined clients would make other operations in the middle of it; merge without join, so that they stay apart",
+                        self.place
+                    ),
+                    client: Some(self.client.clone()),
+                });
+            }
             let due_ns = match next.due {
                 Due::At(at_ns) => at_ns,
                 // Setups and teardowns follow one another, however long they take.
@@ -335,6 +363,7 @@ impl ClientReader for JoinedReader {
                 return Ok(Progress::End);
             };
             let Some(mut operation) = self.parts[at].ahead.pop_front() else { break };
+            number_step(&mut operation, at as u32, parts);
             number_handle(&mut operation, at as u32, parts)?;
             self.iteration = self.iteration.max(operation.iteration);
             operation.iteration = self.iteration;

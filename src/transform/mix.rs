@@ -1,20 +1,20 @@
-//! The stage `mix`: a stream with another share of each kind of work.
+//! The stage `mix`: changes how often sequences occur.
 
 use std::rc::Rc;
 
 use super::globs::Globs;
+use super::nominal_time::NominalTime;
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
 use super::per_client::{ClientTransform, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
-use super::think_time::ThinkTime;
 use crate::ir::random::RandomNumbers;
 use crate::ir::{Due, HandleRef, OpenOperation, Operation, OperationKind, Section};
 use crate::protocol::create::CreateDisposition;
 
 /// Maximum number of operations of all repetitions of one sequence, which are made at once.
-const MAX_REPEATED: usize = 100_000;
+const MAX_REPEATED: usize = 20_000;
 /// Maximum number of operations of all sequences that one client has open and that are repeated.
-const MAX_HELD: usize = 100_000;
+const MAX_HELD: usize = 20_000;
 
 /// Re-weighs the sequences from an open to its close.
 ///
@@ -24,7 +24,7 @@ const MAX_HELD: usize = 100_000;
 /// repeated.
 ///
 /// A repetition follows the close of the sequence before it, with the same times between its
-/// operations. Where the original creates its file (FILE_CREATE), a repetition opens it (FILE_OPEN).
+/// operations, and belongs to the same step. Where the original creates its file (FILE_CREATE), a repetition opens it (FILE_OPEN).
 #[derive(Clone, Debug)]
 pub struct MixStage {
     /// The first rule that matches counts.
@@ -57,7 +57,7 @@ impl StreamStage for MixStage {
                 section: Section::Setup,
                 handles: OpenHandles::default(),
                 held: 0,
-                time: ThinkTime::default(),
+                time: NominalTime::default(),
             })
         }))
     }
@@ -70,13 +70,13 @@ struct ClientMix {
     handles: OpenHandles<Sequence>,
     /// The number of operations in all sequences.
     held: usize,
-    time: ThinkTime,
+    time: NominalTime,
 }
 
 /// An open sequence.
 struct Sequence {
     is_kept: bool,
-    /// The number of times that the sequence is made once more after its close.
+    /// Number of additional repetitions after the close.
     repetitions: u32,
     /// If it is repeated, its operations and the time before each in nanoseconds.
     operations: Vec<(Operation, u64)>,
@@ -85,7 +85,7 @@ struct Sequence {
 }
 
 impl ClientMix {
-    /// Returns how many times a sequence is made.
+    /// Returns the number of times that a sequence is made.
     fn times(&mut self, open: &OpenOperation) -> u32 {
         let path = open.path.as_str();
         let rule = self.rules.iter().find(|rule| rule.path.matches(path));
@@ -114,7 +114,7 @@ impl ClientMix {
             let repeated = sequence.operations.len() * sequence.repetitions as usize;
             if repeated > MAX_REPEATED || self.held > MAX_HELD {
                 return Err(format!(
-                    "operation {}: the repetitions of its sequence have more than {MAX_REPEATED} operations, or all open sequences that are repeated have more than {MAX_HELD}; give them a smaller weight",
+                    "operation {}: repeated sequences are kept in memory, and the repetitions of this one have more than {MAX_REPEATED} operations (or all that are open together have more than {MAX_HELD}); give it a smaller weight",
                     operation.op_id()
                 ));
             }
@@ -146,7 +146,7 @@ impl ClientMix {
 impl ClientTransform for ClientMix {
     fn enter(&mut self, section: Section) {
         self.section = section;
-        self.time = ThinkTime::default();
+        self.time = NominalTime::default();
         for sequence in self.handles.values_mut() {
             sequence.repetitions = 0;
             self.held -= std::mem::take(&mut sequence.operations).len();
@@ -186,7 +186,7 @@ impl ClientTransform for ClientMix {
                 self.time.keep(&mut operation);
                 into.push(operation);
             } else {
-                self.time.drop(&operation);
+                self.time.skip(&operation);
             }
             if let Some(sequence) = closed {
                 self.repeat(sequence, iteration, into);

@@ -1,8 +1,8 @@
 //! Transforms: stages that turn one stream of operations into another.
 //!
-//! A [`OperationStream`] can be read any number of times, client by client. A [`StreamStage`] makes a stream of
-//! another; nothing is read before somebody asks. [`TransformedSource`] is the end of a chain of
-//! stages: it numbers the operations anew and is what a run or a compilation pulls from.
+//! An [`OperationStream`] can be read any number of times, client by client. A [`StreamStage`] turns
+//! one stream into another, lazily. [`TransformedSource`] is the end of a chain of stages: it numbers
+//! the operations anew and is what a run or a compilation pulls from.
 //!
 //! What holds of every stream, whatever the stages before it do:
 //!
@@ -19,6 +19,7 @@ mod filter;
 mod globs;
 mod merge;
 mod mix;
+mod nominal_time;
 mod open_handles;
 mod path_template;
 mod per_client;
@@ -30,14 +31,15 @@ mod scale_clients;
 mod shift;
 mod source;
 mod stream;
-mod think_time;
 mod time_warp;
 
+pub use chain::number_step;
 pub use document_stream::DocumentStream;
 pub use filter::FilterStage;
 pub use globs::Globs;
 pub use merge::{MergeInput, merge};
 pub use mix::{MAX_WEIGHT, MixRule, MixStage};
+pub use nominal_time::NominalTime;
 pub use open_handles::OpenHandles;
 pub use path_template::PathTemplate;
 pub use per_client::{ClientTransform, per_client};
@@ -51,5 +53,4 @@ pub use source::TransformedSource;
 pub use stream::{
     ClientReader, OperationStream, Origin, StagePlace, StreamFacts, StreamStage, TransformError,
 };
-pub use think_time::ThinkTime;
 pub use time_warp::TimeWarpStage;

@@ -41,16 +41,12 @@ impl<T> OpenHandles<T> {
         handles
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The part of an operation in the life of a handle.
+/// What an operation does with a handle.
 pub(super) enum HandleUse {
     Open(HandleRef),
     On(HandleRef),

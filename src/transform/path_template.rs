@@ -24,15 +24,15 @@ impl PathTemplate {
         if let Some(at) = rest.find(['{', '}']) {
             let shown: String = rest[at..].chars().take(20).collect();
             return Err(format!(
-                "{text:?} has an unknown placeholder at {shown:?}: there is {{path}} and {{k}}"
+                "{text:?}: unknown placeholder at {shown:?}; use {{path}} or {{k}}"
             ));
         }
         if !text.contains(PATH) {
-            return Err(format!("{text:?} has no {{path}}, so that all files would be one"));
+            return Err(format!("{text:?} lacks {{path}}: every file would get the same path"));
         }
         let template = PathTemplate { text: text.to_string() };
         let path = template.path(1, &SharePath::default());
-        path.map_err(|error| format!("{text:?} makes no path: {error}"))?;
+        path.map_err(|error| format!("{text:?} gives an invalid path: {error}"))?;
         Ok(template)
     }
 
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn a_template_that_makes_no_path_is_refused() {
         let problem = |text: &str| PathTemplate::new(text).unwrap_err();
-        assert!(problem("clone{k}").contains("has no {path}"));
+        assert!(problem("clone{k}").contains("lacks {path}"));
         assert!(problem("{client}/{path}").contains("unknown placeholder at \"{client}/\""));
-        assert!(problem("../{path}").contains("makes no path"));
+        assert!(problem("../{path}").contains("gives an invalid path"));
     }
 }

@@ -142,6 +142,17 @@ impl RepeatReader {
         let iteration = operation.iteration.checked_add(self.iterations);
         let iteration = iteration.ok_or_else(|| self.error("more than 2^32 iterations"))?;
         (operation.iteration, self.last_iteration, self.at_start) = (iteration, iteration, false);
+        // A function of the script may have set a later time than the last that the stream states.
+        if let Due::At(at_ns) = operation.due
+            && self.times > 1
+            && at_ns > self.period_ns
+        {
+            let [at_s, period_s] = [at_ns, self.period_ns].map(|ns| ns as f64 / 1e9);
+            let id = operation.op_id();
+            return Err(self.error(format!(
+                "operation {id} is due at {at_s} s, after the end of a repetition ({period_s} s); give a longer period"
+            )));
+        }
         if let Due::At(at_ns) | Due::Arrival { at_ns, .. } = &mut operation.due {
             *at_ns = at_ns.saturating_add(u64::from(self.repetition) * self.period_ns);
         }
@@ -168,7 +179,7 @@ impl RepeatReader {
             });
         }
         if self.at_start {
-            // A client without iterations has no more of them the next time.
+            // A client without iterations has none in later repetitions either.
             self.repetition = self.times - 1;
             return Ok(());
         }

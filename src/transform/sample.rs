@@ -2,20 +2,20 @@
 
 use std::rc::Rc;
 
+use super::nominal_time::NominalTime;
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
 use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
-use super::think_time::ThinkTime;
 use crate::ir::random::RandomNumbers;
 use crate::ir::{Operation, Section};
 
-/// Keeps a random share of the iterations' operations: whole sequences from an open to its close,
+/// Keeps a random part of the iterations' operations: whole sequences from an open to its close,
 /// and operations by path each by itself. Setup and teardown stay whole. The time of an operation
 /// that remains does not change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleStage {
     /// The probability with which a sequence is kept, from 0 to 1.
-    pub share: f64,
+    pub fraction: f64,
 }
 
 impl StreamStage for SampleStage {
@@ -24,27 +24,27 @@ impl StreamStage for SampleStage {
         input: Rc<dyn OperationStream>,
         place: StagePlace,
     ) -> Result<Rc<dyn OperationStream>, TransformError> {
-        let (share, facts) = (self.share, input.facts().clone());
+        let (fraction, facts) = (self.fraction, input.facts().clone());
         let random = place.clone();
         Ok(per_client(input, facts, place, move |client| {
             Box::new(ClientSample {
-                share,
+                fraction,
                 random: random.random(client),
                 section: Section::Setup,
                 dropped: OpenHandles::default(),
-                time: ThinkTime::default(),
+                time: NominalTime::default(),
             })
         }))
     }
 }
 
 struct ClientSample {
-    share: f64,
+    fraction: f64,
     random: RandomNumbers,
     section: Section,
     /// The open handles whose open was dropped.
     dropped: OpenHandles<()>,
-    time: ThinkTime,
+    time: NominalTime,
 }
 
 impl ClientSample {
@@ -54,9 +54,9 @@ impl ClientSample {
             HandleUse::On(handle) => self.dropped.get(handle).is_none(),
             HandleUse::Close(handle) => self.dropped.close(handle).is_none(),
             _ if !of_iteration => true,
-            HandleUse::None => self.random.float() < self.share,
+            HandleUse::None => self.random.float() < self.fraction,
             HandleUse::Open(handle) => {
-                let kept = self.random.float() < self.share;
+                let kept = self.random.float() < self.fraction;
                 if !kept {
                     self.dropped.open(handle, ());
                 }
@@ -69,7 +69,7 @@ impl ClientSample {
 impl OperationChange for ClientSample {
     fn enter_section(&mut self, section: Section) {
         self.section = section;
-        self.time = ThinkTime::default();
+        self.time = NominalTime::default();
     }
 
     fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
@@ -78,7 +78,7 @@ impl OperationChange for ClientSample {
         if kept {
             self.time.keep(operation);
         } else {
-            self.time.drop(operation);
+            self.time.skip(operation);
         }
         Ok(kept)
     }

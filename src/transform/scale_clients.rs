@@ -45,9 +45,12 @@ impl StreamStage for ScaleClientsStage {
     ) -> Result<Rc<dyn OperationStream>, TransformError> {
         let mut facts = input.facts().clone();
         let clients = facts.header.workload_clients();
-        if self.to < clients || clients == 0 {
+        if clients == 0 {
+            return Err(place.refuse("the stream has no client to clone"));
+        }
+        if self.to < clients {
             return Err(place.refuse(format!(
-                "the stream has {clients} clients, and {} are fewer: clients are added, and none is dropped",
+                "the stream already has {clients} clients, which are more than {}: clients are added, and none is dropped",
                 self.to
             )));
         }

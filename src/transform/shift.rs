@@ -74,9 +74,14 @@ impl OperationChange for ClientShift {
         };
         let Some(moved_ns) = ns.checked_add_signed(self.by_ns) else {
             let (due_s, id) = (*ns as f64 / 1e9, operation.op_id());
-            return Err(format!(
-                "operation {id} would be before time zero: it is due at {due_s} s; shift by less, or drop what is earlier with bench.filter {{ from = … }}"
-            ));
+            return Err(match operation.due {
+                Due::After(_) => format!(
+                    "operation {id} would be before time zero: it is due {due_s} s after it at the earliest; shift by less"
+                ),
+                Due::At(_) | Due::Arrival { .. } => format!(
+                    "operation {id} would be before time zero: it is due at {due_s} s; shift by less, or drop what is earlier with bench.filter {{ from = … }}"
+                ),
+            });
         };
         *ns = moved_ns;
         Ok(true)

@@ -20,7 +20,7 @@ pub trait OperationStream {
         None
     }
 
-    /// Returns the stream that this one is at another speed, and the factor of its times.
+    /// Returns the input and the factor, if this stream is another one with all times scaled.
     fn warp(&self) -> Option<(Rc<dyn OperationStream>, f64)> {
         None
     }
@@ -41,11 +41,14 @@ pub struct Origin {
 pub struct StreamFacts {
     pub header: StreamHeader,
     /// The last time that an operation of the iterations names, in nanoseconds from time zero. It
-    /// is the length of a capture.
+    /// is the length of a capture. An arrival may be later, if a stage dropped the operation that it
+    /// began with.
     pub length_ns: u64,
     /// Whether the ids of its document stay unique. If not, every operation gets the id
     /// `<client>-<seq>`.
     pub ids_stay_unique: bool,
+    /// The largest number of clients of documents that one client is joined of.
+    pub joined: u32,
 }
 
 /// A reader of the operations of one client, in order.
@@ -96,7 +99,7 @@ pub struct StagePlace {
 }
 
 impl StagePlace {
-    /// Returns the random numbers of one client in this stage.
+    /// Returns a generator of random numbers for one client in this stage.
     pub fn random(&self, client: u32) -> RandomNumbers {
         RandomNumbers::of_stage(self.seed, self.number, client)
     }

@@ -8,11 +8,14 @@ use super::stream::{
 };
 use crate::ir::{Operation, Section, scale_ns};
 
+/// The factors that are possible.
+const FACTORS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
+
 /// Makes every time of the iterations `factor` times as long: 0.5 is twice the speed. Phases are
 /// scaled too; setup and teardown are not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeWarpStage {
-    /// Above 0 and finite.
+    /// Between 0.000001 and 1,000,000, also together with the factors of stages right before.
     pub factor: f64,
 }
 
@@ -22,7 +25,7 @@ impl StreamStage for TimeWarpStage {
         input: Rc<dyn OperationStream>,
         place: StagePlace,
     ) -> Result<Rc<dyn OperationStream>, TransformError> {
-        Ok(warped(input, self.factor, place))
+        warped(input, self.factor, place)
     }
 }
 
@@ -38,11 +41,18 @@ fn warped(
     input: Rc<dyn OperationStream>,
     factor: f64,
     place: StagePlace,
-) -> Rc<dyn OperationStream> {
+) -> Result<Rc<dyn OperationStream>, TransformError> {
     let (input, factor) = match input.warp() {
         Some((input, before)) => (input, exact(factor * before)),
         None => (input, factor),
     };
+    if !(FACTORS.contains(&factor)) {
+        return Err(place.refuse(format!(
+            "the factors of this stage and those before it make {factor}; it is to be between {} and {}",
+            FACTORS.start(),
+            FACTORS.end()
+        )));
+    }
     let mut facts = input.facts().clone();
     facts.length_ns = scale_ns(facts.length_ns, factor);
     for phase in &mut facts.header.phases {
@@ -52,7 +62,7 @@ fn warped(
         Box::new(ClientWarp { factor, section: Section::Setup })
     };
     let stream = per_client(Rc::clone(&input), facts, place, begin);
-    Rc::new(Warped { input, factor, stream })
+    Ok(Rc::new(Warped { input, factor, stream }))
 }
 
 /// Returns 1 for the product of a factor and its inverse, which are both rounded.

@@ -68,7 +68,7 @@ fn fewer_clients_than_a_document_has_are_refused_before_the_run() {
     let place = Place::new();
     place.write("day.jsonl", DAY);
     let refused = place.run("day.jsonl --clients 1 --target sim").end().refused(2);
-    let expected = "--clients: the stream has 2 clients, and 1 are fewer: clients are added, and none is dropped";
+    let expected = "--clients: the stream already has 2 clients, which are more than 1: clients are added, and none is dropped";
     assert!(refused.contains(expected), "{refused}");
     assert_eq!(place.names(), ["day.jsonl"]);
 }

@@ -124,7 +124,7 @@ pub fn any_mix() -> impl Strategy<Value = MixStage> {
 }
 
 pub fn any_sample() -> impl Strategy<Value = SampleStage> {
-    prop_oneof![Just(0.0), Just(0.5), Just(1.0)].prop_map(|share| SampleStage { share })
+    prop_oneof![Just(0.0), Just(0.5), Just(1.0)].prop_map(|fraction| SampleStage { fraction })
 }
 
 fn any_rewrite() -> impl Strategy<Value = RewritePathsStage> {

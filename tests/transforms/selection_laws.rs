@@ -127,7 +127,7 @@ fn a_sample_keeps_whole_sequences_at_the_same_time() {
                 .filter(|it| it.kind.handle_ref().is_some() || outside(it));
             let kept = output.iter().filter(|it| it.kind.handle_ref().is_some() || outside(it));
             assert!(whole_sequences.map(|it| it.seq).eq(kept.map(|it| it.seq)));
-            if sample == (SampleStage { share: 1.0 }) {
+            if sample == (SampleStage { fraction: 1.0 }) {
                 assert_eq!(input, output);
             }
         }

@@ -135,6 +135,9 @@ impl ClientTransform for ClientMap {
             each.call::<()>(&*emit)
         });
         let mut client = self.host.client.borrow_mut().take().ok_or("the client is lost")?;
+        if mapped.is_err() {
+            client.abandon_mapped();
+        }
         client.take_mapped(into, &self.host.operation_memory);
         self.client = Some(client);
         mapped.map_err(|error| error.to_string())

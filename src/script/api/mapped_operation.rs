@@ -111,7 +111,7 @@ fn set(
             true => Ok(()),
             false => {
                 let kind = mapped.operation.operation_type().name();
-                fail!("op.{name}: an operation of the kind {kind} has none that can be set")
+                fail!("op.{name} cannot be set: {kind} has no {name} of its own")
             }
         })
     });
@@ -231,11 +231,11 @@ fn times(registry: &mut Registry, host: &Rc<ScriptHost>) {
         Due::At(_) | Due::Arrival { .. } => None,
     });
     set(registry, host, "at", |operation, value| match &mut operation.due {
-        Due::At(at_ns) => {
+        Due::At(at_ns) | Due::Arrival { at_ns, .. } => {
             *at_ns = computed_ns(value, "op.at")?;
             Ok(true)
         }
-        Due::After(_) | Due::Arrival { .. } => Ok(false),
+        Due::After(_) => Ok(false),
     });
     set(registry, host, "after", |operation, value| match &mut operation.due {
         Due::After(after_ns) => {

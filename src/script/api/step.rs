@@ -51,13 +51,15 @@ fn begin(host: &ScriptHost, client: &ClientObject, name: &Value, body: &Value) -
     active(host, client, |client| {
         let (Value::String(name), Value::Function(_)) = (name, body) else {
             return fail!(
-                "step: it takes a name and a function, such as c:step(\"save\", function() … end), not {} and {}",
+                "step takes a name and a function, such as c:step(\"save\", function() … end), not {} and {}",
                 shown(name),
                 shown(body)
             );
         };
         if client.mapping.is_some() {
-            return fail!("step: in bench.map operations are in the step of op");
+            return fail!(
+                "step cannot be called in bench.map: operations made there belong to the step of op"
+            );
         }
         let refused = |error| fault(format!("step: {error}"));
         let name = host.step_name(&name.to_string_lossy()).map_err(refused)?;

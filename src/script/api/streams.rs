@@ -21,9 +21,12 @@ use crate::transform::{
     RewritePathsStage, SampleStage, ScaleClientsStage, ShiftStage, StreamStage, TimeWarpStage,
 };
 
-/// Maximum number of streams of a script, and of the stages of one transform.
+/// Maximum number of streams of a script, and of rules of one stage.
 const MAX_STREAMS: usize = 1_000;
-const MAX_STAGES: usize = 1_000;
+const MAX_RULES: usize = 1_000;
+/// Maximum number of stages and merges between a document and the end of a stream. Each reads from
+/// the one before it, which takes a part of the thread's stack.
+const MAX_DEPTH: usize = 256;
 
 /// A stream in a script.
 struct StreamObject {
@@ -43,13 +46,13 @@ impl StageObject {
         function: &str,
         stage: impl StreamStage + 'static,
     ) -> LuaResult<AnyUserData> {
-        let place = placed(lua, host, function);
+        let place = error_prefix(lua, host, function);
         lua.create_any_userdata(StageObject(PlacedStage { stage: Rc::new(stage), place }))
     }
 }
 
 /// Returns the beginning of an error about what the running line of the script makes.
-fn placed(lua: &Lua, host: &ScriptHost, function: &str) -> Rc<str> {
+fn error_prefix(lua: &Lua, host: &ScriptHost, function: &str) -> Rc<str> {
     match host.line(lua) {
         Some(line) => host.chunks.borrow().with_paths(&format!("{line}: bench.{function}")).into(),
         None => format!("bench.{function}").into(),
@@ -68,13 +71,13 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
         if path.is_empty() || path.contains('\0') {
             return fail!("bench.load: {} is no path", shown(&argument));
         }
-        stream(lua, declared, StreamPlan::Document { path, place: placed(lua, host, "load") })
+        stream(lua, declared, StreamPlan::document(path, error_prefix(lua, host, "load")))
     })?;
     transform(lua, bench, host)?;
     merge(lua, bench, host)?;
     filter(lua, bench, host)?;
     in_time(lua, bench, host)?;
-    shares(lua, bench, host)?;
+    sequences(lua, bench, host)?;
     paths_and_clients(lua, bench, host)
 }
 
@@ -96,6 +99,12 @@ pub(super) fn register_objects(lua: &Lua) -> LuaResult<()> {
 fn stream(lua: &Lua, declared: &mut Declared, plan: StreamPlan) -> LuaResult<AnyUserData> {
     if declared.streams.len() == MAX_STREAMS {
         return fail!("a script has at most {MAX_STREAMS} streams");
+    }
+    let depth = plan.depth();
+    if depth > MAX_DEPTH {
+        return fail!(
+            "{depth} stages follow one another, with those of the streams that this one is made of; at most {MAX_DEPTH} are possible"
+        );
     }
     let (plan, number) = (Rc::new(plan), declared.streams.len());
     declared.streams.push(DeclaredStream { plan: Rc::clone(&plan), is_used: Cell::new(false) });
@@ -133,9 +142,6 @@ fn transform(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
             );
         };
         let length = list.raw_len();
-        if length > MAX_STAGES {
-            return fail!("{WHAT}: {length} stages; at most {MAX_STAGES} are possible");
-        }
         if list.pairs::<Value, Value>().count() != length {
             return fail!(
                 "{WHAT}: the stages are a list without names and gaps, such as {{ bench.time_warp {{ factor = 0.5 }} }}"
@@ -156,7 +162,7 @@ fn transform(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
             };
             stages.push(stage.0.clone());
         }
-        stream(lua, declared, StreamPlan::Transformed { input, stages })
+        stream(lua, declared, StreamPlan::transformed(input, stages))
     })
 }
 
@@ -187,8 +193,8 @@ fn merge(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
         }
         // The order of a Lua table's names is not the order in which they were written.
         inputs.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let place = placed(lua, host, "merge");
-        stream(lua, declared, StreamPlan::Merged { inputs, join, place })
+        let place = error_prefix(lua, host, "merge");
+        stream(lua, declared, StreamPlan::merged(inputs, join, place))
     })
 }
 
@@ -280,10 +286,7 @@ fn globs(spec: &Table, what: &str, field: &str) -> LuaResult<Option<Globs>> {
 fn in_time(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     stage(lua, bench, host, "time_warp", |spec, what| {
         check_keys(spec, what, "field", &["factor"])?;
-        let factor = needed(spec, what, "factor", "0.5 (twice the speed)", between(0.0, 1e6))?;
-        if factor < 1e-6 {
-            return fail!("{what}: factor is {factor}; it is between 0.000001 and 1000000");
-        }
+        let factor = needed(spec, what, "factor", "0.5 (twice the speed)", between(1e-6, 1e6))?;
         Ok(TimeWarpStage { factor })
     })?;
     stage(lua, bench, host, "shift", |spec, what| {
@@ -302,50 +305,33 @@ fn in_time(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     })
 }
 
-fn shares(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
+fn sequences(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     stage(lua, bench, host, "sample", |spec, what| {
-        check_keys(spec, what, "field", &["share"])?;
-        Ok(SampleStage { share: needed(spec, what, "share", "0.1", between(0.0, 1.0))? })
+        check_keys(spec, what, "field", &["fraction"])?;
+        let fraction = needed(spec, what, "fraction", "0.1", between(0.0, 1.0))?;
+        Ok(SampleStage { fraction })
     })?;
     stage(lua, bench, host, "mix", |spec, what| {
-        let length = spec.raw_len();
-        if length == 0 || length > MAX_STAGES {
-            return fail!(
-                "{what} takes a list of 1 to {MAX_STAGES} rules, such as {{ {{ path = \"*.docx\", weight = 3 }} }}"
-            );
-        }
-        let mut rules = Vec::with_capacity(length);
-        for position in 1..=length {
-            let what = format!("{what}: rule {position}");
-            let rule = table(&spec.raw_get(position)?, &what)?;
-            check_keys(&rule, &what, "field", &["path", "weight"])?;
-            let weight = needed(&rule, &what, "weight", "3", between(0.0, MAX_WEIGHT))?;
-            let path = globs(&rule, &what, "path")?;
+        let rules = rules(spec, what, "{ path = \"*.docx\", weight = 3 }", |rule, what| {
+            check_keys(rule, what, "field", &["path", "weight"])?;
+            let weight = needed(rule, what, "weight", "3", between(0.0, MAX_WEIGHT))?;
+            let path = globs(rule, what, "path")?;
             let path =
                 path.ok_or_else(|| fault(format!("{what} needs a path, such as \"*.docx\"")))?;
-            rules.push(MixRule { path, weight });
-        }
+            Ok(MixRule { path, weight })
+        })?;
         Ok(MixStage { rules })
     })
 }
 
 fn paths_and_clients(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     stage(lua, bench, host, "rewrite_paths", |spec, what| {
-        let length = spec.raw_len();
-        if length == 0 || length > MAX_STAGES {
-            return fail!(
-                "{what} takes a list of 1 to {MAX_STAGES} rules, such as {{ {{ from = \"home\", to = \"bench/home\" }} }}"
-            );
-        }
-        let mut rules = Vec::with_capacity(length);
-        for position in 1..=length {
-            let what = format!("{what}: rule {position}");
-            let rule = table(&spec.raw_get(position)?, &what)?;
-            check_keys(&rule, &what, "field", &["from", "to"])?;
-            let from = needed(&rule, &what, "from", "\"home\" (\"\" is every path)", share_path)?;
-            let to = needed(&rule, &what, "to", "\"bench/home\"", share_path)?;
-            rules.push(PathRule { from, to });
-        }
+        let rules = rules(spec, what, "{ from = \"home\", to = \"bench/home\" }", |rule, what| {
+            check_keys(rule, what, "field", &["from", "to"])?;
+            let from = needed(rule, what, "from", "\"home\" (\"\" is every path)", share_path)?;
+            let to = needed(rule, what, "to", "\"bench/home\"", share_path)?;
+            Ok(PathRule { from, to })
+        })?;
         Ok(RewritePathsStage { rules })
     })?;
     stage(lua, bench, host, "scale_clients", |spec, what| {
@@ -358,6 +344,26 @@ fn paths_and_clients(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResu
         let to = u32::try_from(to).unwrap_or(u32::MAX);
         Ok(ScaleClientsStage { to, jitter_ns, path })
     })
+}
+
+/// Reads a list of rules, such as that of the example.
+fn rules<R>(
+    spec: &Table,
+    what: &str,
+    example: &str,
+    read: impl Fn(&Table, &str) -> LuaResult<R>,
+) -> LuaResult<Vec<R>> {
+    let length = spec.raw_len();
+    if length == 0 || length > MAX_RULES || spec.pairs::<Value, Value>().count() != length {
+        return fail!(
+            "{what} takes a list of 1 to {MAX_RULES} rules without names and gaps, such as {{ {example} }}"
+        );
+    }
+    let rule = |position: usize| {
+        let what = format!("{what}: rule {position}");
+        read(&table(&spec.raw_get(position)?, &what)?, &what)
+    };
+    (1..=length).map(rule).collect()
 }
 
 /// Returns a field that must be given.

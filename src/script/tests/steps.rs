@@ -107,7 +107,7 @@ fn a_step_that_takes_too_long_or_too_much_memory_ends_the_stream() {
 
 #[test]
 fn what_is_no_step_is_refused_at_its_line() {
-    let takes = "step: it takes a name and a function, such as c:step(\"save\", function() … end)";
+    let takes = "step takes a name and a function, such as c:step(\"save\", function() … end)";
     let name = "is not the name of a step: a name has 1 to 64 characters, which are letters (A to Z, a to z), digits, '_' and '-'";
     let cases = [
         ("c:step()".into(), format!("{takes}, not nil and nil")),

@@ -130,15 +130,13 @@ fn what_is_done_on_a_handle_is_dropped_with_its_open_and_a_close_is_kept_with_it
 
 #[test]
 fn random_numbers_of_a_function_are_each_clients_own_and_the_same_in_any_batches() {
-    let stages = "bench.map(function(op, emit, rng) op.length = 1 + rng:int(0, 1000000)
-        emit(op) end)";
-    let stages = format!(
-        "bench.filter {{ ops = {{ 'open', 'read', 'write' }} }}, bench.scale_clients {{ to = 6 }}, {}",
-        stages
-            .replace("op.length =", "if op.length then op.length =")
-            .replace("1000000)", "1000000) end")
-    );
-    let written = transforming(&stages);
+    let stages = "bench.filter { ops = { 'open', 'read', 'write' } },
+        bench.scale_clients { to = 6 },
+        bench.map(function(op, emit, rng)
+            if op.length then op.length = 1 + rng:int(0, 1000000) end
+            emit(op)
+        end)";
+    let written = transforming(stages);
     let [one, many] = [1, 64].map(|batch| all(&mut written.load().unwrap(), batch).unwrap());
     assert_eq!(one, many);
     assert_eq!(all_dealt(&written, 3, 7), many);
@@ -172,7 +170,11 @@ fn a_script_has_workloads_beside_a_stream_and_hooks_and_thresholds_for_both() {
     let same_name =
         script("bench.load('day.jsonl') bench.workload { name = 'Staff', iteration = print }")
             .file("day.jsonl", DAY);
-    assert!(same_name.refused().contains("two workloads named 'staff'"), "{}", same_name.refused());
+    assert!(
+        same_name.refused().contains("two workloads are named 'staff'"),
+        "{}",
+        same_name.refused()
+    );
 }
 
 #[test]
@@ -200,8 +202,8 @@ fn a_document_outside_of_the_project_is_read_only_if_the_command_line_names_it()
 }
 
 #[test]
-fn a_document_is_read_once_for_all_vms_of_a_script() {
-    let written = transforming("bench.sample { share = 1 }");
+fn a_document_is_not_read_again_by_other_vms_of_a_script() {
+    let written = transforming("bench.sample { fraction = 1 }");
     assert_eq!(written.operations().len(), 8);
     std::fs::remove_file(written.path("day.jsonl")).unwrap();
     assert_eq!(written.operations().len(), 8);
@@ -239,7 +241,7 @@ fn a_wrong_document_and_a_wrong_stage_name_their_line() {
         ),
         (
             "bench.scale_clients { to = 1 }",
-            "s.lua:2: bench.scale_clients: the stream has 2 clients, and 1 are fewer: clients are added, and none is dropped",
+            "s.lua:2: bench.scale_clients: the stream already has 2 clients, which are more than 1: clients are added, and none is dropped",
         ),
         (
             "bench.scale_clients { to = 9, path = 'all/{path}' }",
@@ -247,7 +249,7 @@ fn a_wrong_document_and_a_wrong_stage_name_their_line() {
         ),
         (
             "bench.scale_clients { to = 9, path = 'clone{k}' }",
-            "s.lua:2: bench.scale_clients: path: \"clone{k}\" has no {path}, so that all files would be one",
+            "s.lua:2: bench.scale_clients: path: \"clone{k}\" lacks {path}: every file would get the same path",
         ),
         ("bench.scale_clients {}", "s.lua:2: bench.scale_clients needs to, such as to = 1000"),
         (
@@ -262,10 +264,13 @@ fn a_wrong_document_and_a_wrong_stage_name_their_line() {
             "bench.repeat_stream { times = 2, period = '0s' }",
             "s.lua:2: bench.repeat_stream: a period of 0 s is shorter than the stream, which lasts 0.00000004 s: time would go backwards",
         ),
-        ("bench.sample { share = 2 }", "s.lua:2: bench.sample: share is 2; it is between 0 and 1"),
+        (
+            "bench.sample { fraction = 2 }",
+            "s.lua:2: bench.sample: fraction is 2; it is between 0 and 1",
+        ),
         (
             "bench.mix {}",
-            "s.lua:2: bench.mix takes a list of 1 to 1000 rules, such as { { path = \"*.docx\", weight = 3 } }",
+            "s.lua:2: bench.mix takes a list of 1 to 1000 rules without names and gaps, such as { { path = \"*.docx\", weight = 3 } }",
         ),
         (
             "bench.mix { { path = '*' } }",
@@ -312,8 +317,8 @@ fn a_stage_that_breaks_off_names_its_line_and_the_operation() {
             "s.lua:2: handle used after close",
         ),
         (
-            "for i = 1, 20000 do emit:stat('x') end",
-            "s.lua:2: stat: more than 10000 operations made of operation 2-0",
+            "for i = 1, 2000 do emit:stat('x') end",
+            "s.lua:2: stat: more than 1000 operations made of operation 2-0",
         ),
         (
             "emit(7)",
@@ -323,21 +328,18 @@ fn a_stage_that_breaks_off_names_its_line_and_the_operation() {
             "op.kind = 'x'",
             "s.lua:2: op.kind cannot be set; path, dest, offset, length, size, at and after can",
         ),
-        (
-            "op.offset = 1",
-            "s.lua:2: op.offset: an operation of the kind mkdir has none that can be set",
-        ),
+        ("op.offset = 1", "s.lua:2: op.offset cannot be set: mkdir has no offset of its own"),
         (
             "emit:think('5ms')",
             "s.lua:2: in bench.map the first operation made has the time of op; set op.at or op.after",
         ),
         (
             "if op.kind == 'write' then op.at = 0 end emit(op)",
-            "s.lua: operation 1-1 is to be due at 0 ns, after one due at 15 ns: time would go backwards",
+            "s.lua: operation 1-1 would be due at 0 ns, before the previous one, at 15 ns: set op.at to a later time",
         ),
         (
             "emit:running()",
-            "s.lua:2: c:running() belongs in an iteration; setup and teardown run once",
+            "s.lua:2: emit:running() has no meaning: the function of bench.map is called once for each operation",
         ),
         ("c = 1", "s.lua:2: "),
     ] {
@@ -372,4 +374,81 @@ fn flags_of_workloads_are_refused_if_there_is_only_a_stream() {
         (options.iterations, options.clients) = (None, vec![clients("5")]);
     });
     assert!(more.refused().contains("bench.scale_clients { to = 5 }"), "{}", more.refused());
+}
+
+#[test]
+fn streams_that_are_too_deep_or_joined_of_too_many_are_refused_and_shared_ones_are_made_once() {
+    let run =
+        |text: &str| script(text).file("day.jsonl", DAY).with(|options| options.iterations = None);
+    let deep = "local s, stages = bench.load('day.jsonl'), {}
+        for i = 1, 100 do stages[i] = bench.time_warp { factor = 1 } end
+        for i = 1, 3 do s = bench.transform(s, stages) end";
+    let message = run(deep).refused();
+    let expected = "s.lua:3: 301 stages follow one another, with those of the streams that this one is made of; at most 256 are possible";
+    assert_eq!(message, expected);
+    let doubled = "local s = bench.load('day.jsonl')
+        for i = 1, TIMES do s = bench.merge { a = s, b = s, join = true } end";
+    let message = run(&doubled.replace("TIMES", "60")).refused();
+    assert!(message.contains("of more than 1000 clients; merge without join"), "{message}");
+    let joined = run(&doubled.replace("TIMES", "9"));
+    assert_eq!(joined.load().unwrap().header().workload_clients(), 2);
+    assert_eq!(joined.operations().len(), 8 << 9);
+}
+
+#[test]
+fn a_path_that_means_two_files_is_refused() {
+    // The tests run in the directory of the package.
+    let text = "local P = bench.params { note = { type = 'string', default = 'x' } }
+        bench.load('Cargo.toml')";
+    let written = script(text).file("Cargo.toml", DAY).with(|options| options.iterations = None);
+    assert_eq!(written.operations().len(), 8);
+    let message = written.param("note", "Cargo.toml").refused();
+    assert!(message.starts_with("s.lua:2: bench.load: \"Cargo.toml\" is in the current directory, where -p names it, and in the script's directory"), "{message}");
+}
+
+#[test]
+fn a_time_set_beyond_a_repetition_is_refused() {
+    let stages =
+        "bench.map(function(op, emit) if op.kind == 'rename' then op.at = '1s' end emit(op) end),
+        bench.repeat_stream { times = 2 }";
+    let expected = "s.lua:3: bench.repeat_stream: operation 1-3 is due at 1 s, after the end of a repetition (0.00000004 s); give a longer period";
+    assert_eq!(transforming(stages).message(), expected);
+    let longer = stages.replace("times = 2", "times = 2, period = '2s'");
+    assert_eq!(transforming(&longer).operations().len(), 15);
+}
+
+#[test]
+fn an_operation_after_a_dropped_arrival_is_due_when_it_was() {
+    let document = r#"{"version":2,"workloads":[{"name":"w","clients":1}]}
+{"client":0,"at_ns":1000,"after_ns":0,"type":"Stat","path":"a"}
+{"client":0,"after_ns":500,"type":"Delete","path":"b"}
+{"client":0,"iteration":1,"at_ns":3000,"after_ns":10,"type":"Stat","path":"a"}
+{"client":0,"iteration":1,"after_ns":500,"type":"Delete","path":"b"}
+{"operations":4}
+"#;
+    let written = transforming("bench.filter { ops = 'delete' }").file("day.jsonl", document);
+    assert_eq!(made(&written), ["0 arrival 1500 delete b", "0 arrival 3500 delete b"]);
+}
+
+#[test]
+fn steps_of_the_script_and_of_a_stream_stay_apart_in_the_run_wide_client() {
+    let document = DAY.replace(
+        "\"after_ns\":0,\"type\":\"Mkdir\"",
+        "\"after_ns\":0,\"step\":{\"name\":\"make\"},\"type\":\"Mkdir\"",
+    );
+    let text = "bench.load('day.jsonl')
+        bench.setup(function(c) c:step('make', function() c:stat('x') end) end)";
+    let written =
+        script(text).file("day.jsonl", &document).with(|options| options.iterations = None);
+    let operations = written.operations();
+    let [one, other] = [0, 1].map(|at| operations[at].step.clone().unwrap());
+    assert_eq!((&*one.name, &*other.name), ("make", "make"));
+    assert_ne!(one, other);
+    let joined = transforming("").file(
+        "day.jsonl",
+        &DAY.replace("\"at_ns\":10,", "\"at_ns\":10,\"step\":{\"name\":\"load\"},"),
+    );
+    let text = "local s = bench.load('day.jsonl') bench.merge { a = s, b = s, join = true }";
+    let joined = joined.file("s.lua", text).message();
+    assert!(joined.contains("operation 0-1 belongs to a step"), "{joined}");
 }

@@ -1,25 +1,33 @@
-//! The time of a client whose operations are partly dropped.
+//! The nominal time of a client whose operations are partly dropped.
 
 use crate::ir::{Due, NominalClock, Operation};
 
 /// Keeps the nominal time of the operations that remain when others are dropped: the think time of
 /// a dropped operation passes before the next one.
 #[derive(Default)]
-pub struct ThinkTime {
+pub struct NominalTime {
     input: NominalClock,
     output: NominalClock,
     /// The nominal time of the input before the operation that was seen last.
     before_ns: u64,
-    /// The arrival of an open loop whose operation was dropped, and its iteration. The next
-    /// operation of the iteration begins it instead.
-    arrival: Option<(Due, u32)>,
+    /// The arrival of an open loop whose operation was dropped. The next operation of the iteration
+    /// begins it instead.
+    arrival: Option<SkippedArrival>,
     /// The last time from time zero that the output names.
     named_ns: u64,
     /// Whether the operation kept last was moved, so that the next one need not be later.
     moved: bool,
 }
 
-impl ThinkTime {
+#[derive(Clone, Copy)]
+struct SkippedArrival {
+    due: Due,
+    iteration: u32,
+    /// The nominal time of its operation.
+    nominal_ns: u64,
+}
+
+impl NominalTime {
     /// Takes note of the next operation of the input. Returns its nominal time in nanoseconds from
     /// time zero (in setup and teardown: from the section's start).
     pub fn see(&mut self, operation: &Operation) -> u64 {
@@ -29,9 +37,10 @@ impl ThinkTime {
     }
 
     /// Drops the operation that was seen last.
-    pub fn drop(&mut self, operation: &Operation) {
+    pub fn skip(&mut self, operation: &Operation) {
         if matches!(operation.due, Due::Arrival { .. }) {
-            self.arrival = Some((operation.due, operation.iteration));
+            let (due, iteration) = (operation.due, operation.iteration);
+            self.arrival = Some(SkippedArrival { due, iteration, nominal_ns: self.input.now_ns() });
         }
     }
 
@@ -39,9 +48,11 @@ impl ThinkTime {
     pub fn keep(&mut self, operation: &mut Operation) {
         let dropped_ns = self.before_ns.saturating_sub(self.output.now_ns());
         let iteration = operation.iteration;
-        let arrival = self.arrival.take().filter(|(_, of)| *of == iteration);
+        let arrival = self.arrival.take().filter(|arrival| arrival.iteration == iteration);
         operation.due = match (operation.due, arrival) {
-            (Due::After(_), Some((arrival, _))) => arrival,
+            (Due::After(_), Some(arrival)) => {
+                later(arrival.due, self.input.now_ns().saturating_sub(arrival.nominal_ns))
+            }
             (Due::After(_), None) if self.moved => {
                 Due::After(self.input.now_ns().saturating_sub(self.output.now_ns()))
             }
@@ -79,5 +90,15 @@ impl ThinkTime {
             self.named_ns = at_ns;
         }
         self.output.pass(operation.due, operation.iteration);
+    }
+}
+
+/// Returns the arrival, later by `by_ns`.
+fn later(arrival: Due, by_ns: u64) -> Due {
+    match arrival {
+        Due::Arrival { at_ns, think_ns, late } => {
+            Due::Arrival { at_ns: at_ns.saturating_add(by_ns), think_ns, late }
+        }
+        due => due,
     }
 }
