@@ -33,7 +33,7 @@ use smbench::ir::{
 };
 use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::NtStatus;
-use smbench::run::{self, Input};
+use smbench::run::{self, DocumentScaling, Input};
 use smbench::scheduler::{Precision, RealClock};
 
 mod support;
@@ -159,7 +159,12 @@ fn compile(path: &Path, directory: &Path, clients: u32) -> Input {
     let path = directory.join(format!("{clients}.jsonl"));
     let output = run::Destination::File { path: path.clone(), force: false };
     run::compile(&Input::Script(options), CompileBounds::default(), Format::V2, &output).unwrap();
-    Input::Document { path, options: LoadOptions::default(), seed: None }
+    Input::Document {
+        path,
+        options: LoadOptions::default(),
+        seed: None,
+        scaling: DocumentScaling::default(),
+    }
 }
 
 fn ours(input: &Input, duration: Option<Duration>) -> Rate {

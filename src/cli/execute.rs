@@ -374,8 +374,8 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             // A variable may name workloads of scripts.
             let all = stream.clients.iter().rfind(|clients| clients.workload.is_none());
             let clients = all.map(|clients| clients.clients);
-            let multiple = DocumentScaling { clients, iterations: bounds.iterations };
-            Input::Document { path, options, seed: stream.seed, multiple }
+            let scaling = DocumentScaling { clients, iterations: bounds.iterations };
+            Input::Document { path, options, seed: stream.seed, scaling }
         }
     })
 }

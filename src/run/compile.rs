@@ -181,15 +181,15 @@ fn write(
                 .map_err(|error| not_ended(error, given))?;
             Ok(Compiled::of(report, bounds, script.dropped_by_documents().to_vec()))
         }
-        Input::Document { path, multiple, .. }
-            if bounds == CompileBounds::default() && *multiple == DocumentScaling::default() =>
+        Input::Document { path, scaling, .. }
+            if bounds == CompileBounds::default() && *scaling == DocumentScaling::default() =>
         {
             let written = convert(path, format, out)?;
             let dropped = written.dropped.into_iter().map(String::from).collect();
             let (operations, ir_hash) = (written.operations, written.ir_hash);
             Ok(Compiled { operations, ir_hash, at_bound: None, dropped })
         }
-        Input::Document { path, options, multiple, .. } => {
+        Input::Document { path, options, scaling, .. } => {
             // Only the conversion of a whole document keeps keys that smbench does not know.
             let strict = LoadOptions { strict: true, ..options.clone() };
             let mut document = document::load(path, &strict).context(
@@ -197,16 +197,16 @@ fn write(
             )?;
             let metadata = document.has_metadata();
             let dropped = metadata.then(|| "the metadata of the version 1 document".to_string());
-            let mut multiplied;
-            let source: &mut dyn OperationSource = match *multiple == DocumentScaling::default() {
+            let mut scaled;
+            let source: &mut dyn OperationSource = match *scaling == DocumentScaling::default() {
                 true => {
                     bounds.duration_ns.map(|ns| document.scale_phases(ns)).transpose()?;
                     &mut document
                 }
                 false => {
-                    multiplied = multiple.of(&document)?;
-                    bounds.duration_ns.map(|ns| multiplied.scale_phases(ns)).transpose()?;
-                    &mut multiplied
+                    scaled = scaling.apply(&document)?;
+                    bounds.duration_ns.map(|ns| scaled.scale_phases(ns)).transpose()?;
+                    &mut scaled
                 }
             };
             let phases = &source.header().phases;

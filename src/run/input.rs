@@ -29,7 +29,7 @@ pub enum Input {
         options: LoadOptions,
         /// The seed of payload patterns, in place of the document's own.
         seed: Option<u64>,
-        multiple: DocumentScaling,
+        scaling: DocumentScaling,
     },
 }
 
@@ -43,12 +43,12 @@ pub struct DocumentScaling {
 }
 
 impl DocumentScaling {
-    /// Returns the multiple of a document. Its clients and its ids are those of the stages
+    /// Returns a document that is scaled. Its clients and its ids are those of the stages
     /// `scale_clients` and `repeat_stream`.
     ///
     /// # Errors
     /// [`TransformError`] if there are to be fewer clients than the document has.
-    pub fn of(self, document: &Document) -> Result<TransformedSource, TransformError> {
+    pub fn apply(self, document: &Document) -> Result<TransformedSource, TransformError> {
         let checked = document.checked();
         let mut stream: Rc<dyn OperationStream> = Rc::new(DocumentStream::new(Arc::clone(checked)));
         let seed = document.header().seed;
@@ -62,7 +62,7 @@ impl DocumentScaling {
             stream = ScaleClientsStage { to, jitter_ns: 0, path }.apply(stream, place)?;
         }
         let mut recipe = blake3::Hasher::new();
-        recipe.update(format!("smbench multiple 1 {self:?} ").as_bytes());
+        recipe.update(format!("smbench scaling 1 {self:?} ").as_bytes());
         recipe.update(document.header().ir_hash.as_bytes());
         let mut source = TransformedSource::new(stream);
         source.set_ir_hash(format!("recipe:{}", recipe.finalize().to_hex()));
@@ -116,7 +116,7 @@ impl Input {
         printable(&self.path().display().to_string(), MAX_PATH_CHARS)
     }
 
-    /// Loads the script, or reads and checks the whole document. Times of the stream are multiplied
+    /// Loads the script, or reads and checks the whole document. Times of the stream are scaled
     /// by `time_scale`. `duration` is the length that the run should have. If a script declares
     /// phases, they are scaled to it.
     ///
@@ -162,11 +162,11 @@ impl Input {
                 let whole = ClientPartition { part: 0, of: 1 };
                 quiet.load(time_scale, whole).map_err(|error| anyhow::anyhow!(error))
             }
-            Input::Document { path, options, multiple, .. } => {
+            Input::Document { path, options, scaling, .. } => {
                 let document = document::load(&path, &options)?;
-                Ok(match multiple == DocumentScaling::default() {
+                Ok(match scaling == DocumentScaling::default() {
                     true => Box::new(document),
-                    false => Box::new(multiple.of(&document)?),
+                    false => Box::new(scaling.apply(&document)?),
                 })
             }
         }
@@ -183,13 +183,13 @@ impl Input {
                 let partition = script.partition();
                 Ok(Box::new(TimeScale::new(Preview::new(script, partition), time_scale)))
             }
-            Input::Document { path, options, multiple, .. } => {
+            Input::Document { path, options, scaling, .. } => {
                 let document = document::load(path, options)?;
                 for warning in document.warnings() {
                     tracing::warn!("{}: {warning}", path.display());
                 }
-                if *multiple != DocumentScaling::default() {
-                    return Ok(Box::new(TimeScale::new(multiple.of(&document)?, time_scale)));
+                if *scaling != DocumentScaling::default() {
+                    return Ok(Box::new(TimeScale::new(scaling.apply(&document)?, time_scale)));
                 }
                 Ok(Box::new(TimeScale::new(document, time_scale)))
             }
