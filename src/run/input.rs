@@ -43,7 +43,7 @@ pub struct DocumentScaling {
 }
 
 impl DocumentScaling {
-    /// Returns a document that is scaled. Its clients and its ids are those of the stages
+    /// Returns the scaled document. Its clients and its ids are those of the stages
     /// `scale_clients` and `repeat_stream`.
     ///
     /// # Errors

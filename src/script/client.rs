@@ -167,12 +167,17 @@ impl ScriptClient {
     }
 
     /// Creates a client for whose operations a function makes others. `name` is the client's in
-    /// its stream.
-    pub fn mapping(identity: Identity, name: String, random: RandomNumbers) -> ScriptClient {
+    /// its stream, `number` that of the stage.
+    pub fn mapping(
+        identity: Identity,
+        (name, number): (String, u32),
+        random: RandomNumbers,
+    ) -> ScriptClient {
         ScriptClient {
             // The number of operations is bounded for each operation of the stream.
             batch: usize::MAX,
-            mapping: Some(Box::new(Mapping::new(name))),
+            handles: Handles::of_mapped(identity.index),
+            mapping: Some(Box::new(Mapping::new(name, number))),
             ..ScriptClient::new(identity, None, Bounds::default(), Section::Setup, random)
         }
     }

@@ -10,13 +10,14 @@ use crate::ir::HandleRef;
 pub(super) const MAX_OPEN: usize = 1 << SLOT_BITS;
 
 const SLOT_BITS: u32 = 16;
-const GENERATION_BITS: u32 = 27;
+const GENERATION_BITS: u32 = 26;
 const CLIENT_BITS: u32 = 20;
 
 /// The value that `open` returns to the script: one light userdata that identifies the client and
 /// its handle. The generation distinguishes a handle from an earlier one with the same number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Token {
+    mapped: bool,
     teardown: bool,
     client: u32,
     generation: u32,
@@ -40,6 +41,9 @@ pub(super) enum HandleError {
 
 #[derive(Debug)]
 pub(super) struct Handles {
+    /// Whether they are those of a client of a stream that passes through `bench.map`, whose number
+    /// may be that of a client of the script.
+    mapped: bool,
     client: u32,
     teardown: bool,
     slots: Vec<Slot>,
@@ -54,13 +58,17 @@ struct Slot {
 
 impl Handles {
     pub fn new(client: u32) -> Handles {
-        Handles { client, teardown: false, slots: Vec::new(), free: Vec::new() }
+        Handles { mapped: false, client, teardown: false, slots: Vec::new(), free: Vec::new() }
+    }
+
+    pub fn of_mapped(client: u32) -> Handles {
+        Handles { mapped: true, ..Handles::new(client) }
     }
 
     /// Starts teardown with no handle open and numbers handles afresh: the teardown must not depend
     /// on where the iterations were cut.
     pub fn enter_teardown(&mut self) {
-        *self = Handles { teardown: true, ..Handles::new(self.client) };
+        *self = Handles { mapped: self.mapped, teardown: true, ..Handles::new(self.client) };
     }
 
     pub fn open(&mut self) -> Result<(HandleRef, LightUserData), HandleError> {
@@ -76,6 +84,7 @@ impl Handles {
         entry.generation = (entry.generation + 1) & ((1 << GENERATION_BITS) - 1);
         entry.open = true;
         let token = Token {
+            mapped: self.mapped,
             teardown: self.teardown,
             client: self.client,
             generation: entry.generation,
@@ -86,7 +95,7 @@ impl Handles {
 
     pub fn find(&self, value: LightUserData) -> Result<HandleRef, HandleError> {
         let token = Token::from_light(value);
-        if token.client != self.client {
+        if (token.mapped, token.client) != (self.mapped, self.client) {
             return Err(HandleError::OtherClient);
         }
         if token.teardown != self.teardown {
@@ -110,7 +119,8 @@ impl Handles {
 
 impl Token {
     fn into_light(self) -> LightUserData {
-        let bits = (u64::from(self.teardown) << (SLOT_BITS + GENERATION_BITS + CLIENT_BITS))
+        let bits = (u64::from(self.mapped) << (SLOT_BITS + GENERATION_BITS + CLIENT_BITS + 1))
+            | (u64::from(self.teardown) << (SLOT_BITS + GENERATION_BITS + CLIENT_BITS))
             | (u64::from(self.client) << (SLOT_BITS + GENERATION_BITS))
             | (u64::from(self.generation) << SLOT_BITS)
             | u64::from(self.slot);
@@ -121,6 +131,7 @@ impl Token {
         let bits = value.0.addr() as u64;
         let field = |shift: u32, width: u32| ((bits >> shift) & ((1 << width) - 1)) as u32;
         Token {
+            mapped: field(SLOT_BITS + GENERATION_BITS + CLIENT_BITS + 1, 1) == 1,
             teardown: field(SLOT_BITS + GENERATION_BITS + CLIENT_BITS, 1) == 1,
             client: field(SLOT_BITS + GENERATION_BITS, CLIENT_BITS),
             generation: field(SLOT_BITS, GENERATION_BITS),
@@ -131,7 +142,7 @@ impl Token {
 
 // The token fills 64 bits.
 const _: () =
-    assert!(size_of::<usize>() == 8 && 1 + SLOT_BITS + GENERATION_BITS + CLIENT_BITS == 64);
+    assert!(size_of::<usize>() == 8 && 2 + SLOT_BITS + GENERATION_BITS + CLIENT_BITS == 64);
 
 #[cfg(test)]
 mod tests {

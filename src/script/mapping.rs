@@ -28,6 +28,8 @@ pub(super) struct Mapping {
     last_at_ns: u64,
     /// The name of the client.
     name: String,
+    /// The number of the stage.
+    pub number: u32,
 }
 
 /// The operation that the function is given.
@@ -49,8 +51,8 @@ struct MappedHandle {
 }
 
 impl Mapping {
-    pub fn new(name: String) -> Mapping {
-        Mapping { name, ..Mapping::default() }
+    pub fn new(name: String, number: u32) -> Mapping {
+        Mapping { name, number, ..Mapping::default() }
     }
 
     /// Goes to a section. Handles stay open.

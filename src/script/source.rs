@@ -375,7 +375,9 @@ impl Script {
             None => {
                 let identity = Identity { index, workload: name, id };
                 let client = ScriptClient::new(identity, paced, self.bounds, section, random);
-                let object = self.vm.enter(0, |lua| lua.create_any_userdata(ClientObject(index)));
+                let object = self
+                    .vm
+                    .enter(0, |lua| lua.create_any_userdata(ClientObject { index, stage: None }));
                 let object = object.map_err(|error| SourceError {
                     message: error.to_string(),
                     client: Some(self.header.client_name(index)),

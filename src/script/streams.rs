@@ -131,7 +131,10 @@ impl<'b> StreamBuilder<'b> {
                 ),
                 OpenError::NotAFile => format!("{} is not a regular file", shown.display()),
                 OpenError::Unreadable(error) if given => {
-                    format!("cannot read {}: {error}", shown.display())
+                    format!(
+                        "cannot read {}: {error}; a path given with -p starts from the current directory",
+                        shown.display()
+                    )
                 }
                 OpenError::Unreadable(error) => format!(
                     "cannot read {}: {error}; a path in the script starts from the script's directory, one given with -p from the current directory",

@@ -6,6 +6,7 @@ use super::globs::Globs;
 use super::nominal_time::NominalTime;
 use super::open_handles::{HandleUse, OpenHandles, handle_use};
 use super::per_client::{OperationChange, per_client};
+use super::selected_clients::selected_clients;
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use crate::ir::{Operation, OperationType, Section};
 
@@ -44,30 +45,26 @@ impl StreamStage for FilterStage {
         input: Rc<dyn OperationStream>,
         place: StagePlace,
     ) -> Result<Rc<dyn OperationStream>, TransformError> {
-        let mut facts = input.facts().clone();
-        if let Some(clients) = &self.clients {
-            let header = &facts.header;
-            let workload_clients = header.workload_clients();
-            let matches = |client: &u32| {
-                *client >= workload_clients || clients.matches(&header.client_name(*client))
-            };
-            let kept: Vec<u32> = header.active_clients().filter(matches).collect();
-            if kept.iter().all(|client| *client >= workload_clients) {
+        let input = match &self.clients {
+            None => input,
+            Some(clients) => {
+                let header = &input.facts().header;
                 let first = header.client_name(0);
-                return Err(place
-                    .refuse(format!("no client matches {clients}; the first is named {first:?}")));
+                let selected = selected_clients(Rc::clone(&input), |name| clients.matches(name));
+                if selected.facts().header.workload_clients() == 0 {
+                    return Err(place.refuse(format!(
+                        "no client matches {clients}; the first is named {first:?}"
+                    )));
+                }
+                selected
             }
-            facts.header.active = Some(kept.into());
-        }
+        };
+        let mut facts = input.facts().clone();
         facts.length_ns = self.moved_into_window(facts.length_ns);
         let filter = Rc::new(self.clone());
-        let header = facts.header.clone();
-        Ok(per_client(input, facts, place, move |client| {
-            let by_name = filter.clients.as_ref().filter(|_| client < header.workload_clients());
-            let kept = by_name.is_none_or(|clients| clients.matches(&header.client_name(client)));
+        Ok(per_client(input, facts, place, move |_| {
             Box::new(ClientFilter {
                 filter: Rc::clone(&filter),
-                kept,
                 section: Section::Setup,
                 handles: OpenHandles::default(),
                 time: NominalTime::default(),
@@ -86,8 +83,6 @@ impl FilterStage {
 
 struct ClientFilter {
     filter: Rc<FilterStage>,
-    /// Whether the client is kept at all.
-    kept: bool,
     section: Section,
     /// The open handles whose open was kept.
     handles: OpenHandles<()>,
@@ -136,9 +131,6 @@ impl OperationChange for ClientFilter {
     }
 
     fn change(&mut self, operation: &mut Operation) -> Result<bool, String> {
-        if !self.kept {
-            return Ok(false);
-        }
         let nominal_ns = self.time.see(operation);
         self.past_end = self.section == Section::Iteration
             && self.filter.to_ns.is_some_and(|to_ns| to_ns <= nominal_ns);
@@ -156,6 +148,6 @@ impl OperationChange for ClientFilter {
     }
 
     fn drops_the_rest(&self) -> bool {
-        !self.kept || (self.past_end && self.handles.is_empty())
+        self.past_end && self.handles.is_empty()
     }
 }

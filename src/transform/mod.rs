@@ -28,6 +28,7 @@ mod reversed_pairs;
 mod rewrite_paths;
 mod sample;
 mod scale_clients;
+mod selected_clients;
 mod shift;
 mod source;
 mod stream;

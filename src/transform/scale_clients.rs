@@ -68,7 +68,7 @@ impl StreamStage for ScaleClientsStage {
         }
         let clones = Clones::new(&facts.header, self.to);
         let makes_directories = !self.path.directories(1).is_empty();
-        facts.length_ns = facts.length_ns.saturating_add(self.jitter_ns);
+        facts.lengthen(self.jitter_ns);
         facts.ids_stay_unique = false;
         facts.header.workloads = clones.workloads(&facts.header);
         if let Some(active) = &facts.header.active {

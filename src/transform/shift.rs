@@ -7,7 +7,7 @@ use super::per_client::{OperationChange, per_client};
 use super::stream::{OperationStream, StagePlace, StreamStage, TransformError};
 use crate::ir::{Due, Operation, Section};
 
-/// Moves the iterations in time.
+/// Moves the iterations in time. If they become later, the last phase is longer by as much.
 #[derive(Clone, Debug)]
 pub struct ShiftStage {
     /// The distance in nanoseconds. A negative one makes them earlier.
@@ -30,11 +30,12 @@ impl StreamStage for ShiftStage {
                 return Err(place.refuse(format!("no client matches {clients}")));
             }
         }
-        facts.length_ns = facts.length_ns.saturating_add_signed(match &self.clients {
+        match u64::try_from(self.by_ns) {
+            Ok(by_ns) => facts.lengthen(by_ns),
             // The clients that stay may be the last.
-            Some(_) => self.by_ns.max(0),
-            None => self.by_ns,
-        });
+            Err(_) if self.clients.is_some() => {}
+            Err(_) => facts.length_ns = facts.length_ns.saturating_add_signed(self.by_ns),
+        }
         let ShiftStage { by_ns, clients } = self.clone();
         Ok(per_client(input, facts, place, move |client| {
             let moves = clients.as_ref().is_none_or(|it| it.matches(&header.client_name(client)));

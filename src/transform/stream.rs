@@ -51,6 +51,16 @@ pub struct StreamFacts {
     pub joined: u32,
 }
 
+impl StreamFacts {
+    /// Makes the stream longer, and its last phase too, so that what is later is still in it.
+    pub fn lengthen(&mut self, by_ns: u64) {
+        self.length_ns = self.length_ns.saturating_add(by_ns);
+        if let Some(last) = self.header.phases.last_mut() {
+            last.duration_ns = last.duration_ns.saturating_add(by_ns);
+        }
+    }
+}
+
 /// A reader of the operations of one client, in order.
 pub trait ClientReader {
     /// Appends up to `max` (at least one) of the next operations in `section`, as

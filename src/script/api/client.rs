@@ -30,8 +30,20 @@ use crate::ir::{
 use crate::protocol::SharePath;
 use crate::protocol::create::CreateDisposition;
 
-/// The Lua object of a client: its index over all clients of the stream.
-pub(in crate::script) struct ClientObject(pub u32);
+/// The Lua object of a client.
+pub(in crate::script) struct ClientObject {
+    /// The client's index over all clients of the stream.
+    pub index: u32,
+    /// The number of the stage, if it is the `emit` of a function of `bench.map`.
+    pub stage: Option<u32>,
+}
+
+impl ClientObject {
+    fn stands_for(&self, client: &ScriptClient) -> bool {
+        let stage = client.mapping.as_ref().map(|mapping| mapping.number);
+        (self.index, self.stage) == (client.identity.index, stage)
+    }
+}
 
 /// Offsets below this are exact as Lua numbers.
 const MAX_EXACT_OFFSET: i64 = LARGEST_EXACT as i64;
@@ -86,9 +98,9 @@ pub(super) fn active<R>(
     body: impl FnOnce(&mut ScriptClient) -> LuaResult<R>,
 ) -> LuaResult<R> {
     host.callback(|| match host.client.borrow_mut().as_mut() {
-        Some(client) if client.identity.index == object.0 => body(client),
+        Some(client) if object.stands_for(client) => body(client),
         Some(_) => Err(fault(
-            "this is another client's object; use the one that was passed to setup, iteration or teardown",
+            "this is another client's object; use the one that was passed to setup, iteration or teardown, or to the function of bench.map",
         )),
         None => Err(fault("clients can act in setup, iteration and teardown only")),
     })

@@ -59,6 +59,7 @@ impl StreamStage for MapStage {
             };
             let identity = Identity { index: client, workload, id };
             let name = header.client_name(client);
+            let name = (name, random.number);
             let client = ScriptClient::mapping(identity, name, random.random(client));
             Box::new(ClientMap {
                 lua: weak.clone(),
@@ -122,6 +123,7 @@ impl ClientTransform for ClientMap {
         let lua = self.lua.try_upgrade().ok_or("the script has ended")?;
         let mut client = self.client.take().ok_or("the function failed before")?;
         let index = client.identity.index;
+        let number = client.mapping.as_ref().map_or(0, |mapping| mapping.number);
         if let Some(mapping) = &mut client.mapping {
             mapping.waiting.extend(operations.drain(..));
         }
@@ -130,7 +132,8 @@ impl ClientTransform for ClientMap {
         let mapped = self.host.enter(&lua, 0, |lua| {
             let emit = match emit {
                 Some(emit) => emit,
-                None => emit.insert(lua.create_any_userdata(ClientObject(index))?),
+                None => emit
+                    .insert(lua.create_any_userdata(ClientObject { index, stage: Some(number) })?),
             };
             each.call::<()>(&*emit)
         });
