@@ -25,7 +25,7 @@ use super::style::Style;
 use super::targets::{ListArgs, ProbeArgs, TargetList, TargetsCommand};
 use super::thresholds::failed;
 use super::validate::ValidateArgs;
-use super::verdict::exit_reasons;
+use super::verdict::{exit_reasons, leftovers};
 use crate::backend::embedded::Storage;
 use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::{KINDS, Target};
@@ -147,6 +147,9 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     if args.quiet || args.json || printed.is_err() {
         for problem in &outcome.summary.problems {
             report(LineKind::Error, &printable(problem, MAX_ERROR_CHARS));
+        }
+        if let Some(warning) = leftovers(&outcome.summary) {
+            report(LineKind::Warning, &printable(&warning, MAX_ERROR_CHARS));
         }
         failed(&outcome.summary).for_each(|failed| report(LineKind::Verdict, &failed));
     }

@@ -217,18 +217,18 @@ pub struct RunArgs {
     )]
     pub hook_errors: HookErrorPolicy,
 
-    /// Make what the stream uses and does not make
+    /// Create files that the stream expects to exist
     ///
-    /// Before the run, the directories and files are made that the stream uses and does not make
-    /// itself, with the size that it reads. A file that exists is never changed. The stream must
-    /// end: a script needs --iterations.
+    /// Reads the whole stream before the run. Creates each missing directory and file, with as many
+    /// bytes as the stream reads. Existing files are never changed. A script needs --iterations,
+    /// because the stream must end.
     #[arg(long, help_heading = "Target")]
     pub prepare: bool,
 
-    /// Remove what the run made
+    /// Remove files that the run or --prepare created
     ///
-    /// After the run, the files and directories are removed that it or --prepare made. What existed
-    /// before is never removed.
+    /// Removes these files and directories after teardown. What existed before the run, or may have,
+    /// is never removed.
     #[arg(long, help_heading = "Target")]
     pub clean: bool,
 

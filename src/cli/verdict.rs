@@ -4,18 +4,26 @@ use std::path::Path;
 
 use super::number_format::{MAX_TEXT_CHARS, counted};
 use super::style::{BAD, GOOD, Style, WARNING};
+use crate::observability::summary::CleanedSummary;
 use crate::observability::text::printable;
 use crate::observability::{Cause, Summary, TrustVerdict};
 
 /// Maximum number of notes that are printed, because each workload may have one.
 const MOST_NOTES: usize = 20;
 
-/// Returns the problems that are not failed operations, the notes, the verdict on trust, and the
-/// reasons for the exit code.
+/// Returns the problems that are not failed operations, what `--clean` left behind, the notes, the
+/// verdict on trust, and the reasons for the exit code.
 pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -> String {
     let mut text = String::new();
     for problem in &summary.problems {
         text += &format!("{} {}\n", style.paint(BAD, "error:"), printable(problem, MAX_TEXT_CHARS));
+    }
+    if let Some(warning) = leftovers(summary) {
+        text += &format!(
+            "{} {}\n",
+            style.paint(WARNING, "warning:"),
+            printable(&warning, MAX_TEXT_CHARS)
+        );
     }
     for note in summary.notes.iter().take(MOST_NOTES) {
         text += &format!("note: {}\n", printable(note, MAX_TEXT_CHARS));
@@ -48,6 +56,12 @@ pub(super) fn verdict(summary: &Summary, results: Option<&Path>, style: Style) -
         text += &format!("results: {}\n", printable(&results.to_string_lossy(), MAX_TEXT_CHARS));
     }
     text
+}
+
+/// Returns a sentence on what `--clean` left behind, if anything. It is no error, because it does
+/// not change the exit code.
+pub(super) fn leftovers(summary: &Summary) -> Option<String> {
+    summary.cleaned.as_ref().and_then(CleanedSummary::warning)
 }
 
 /// Returns the exit code with its reasons; None if there are none.

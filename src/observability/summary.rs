@@ -16,6 +16,7 @@ use super::exit::{ExitReason, exit_code};
 pub use super::failures::{FailureGroup, Occurrences, OperationRecord};
 pub use super::metrics::{Cleanup, IterationCounts, OperationCounts, TotalCounts};
 pub use super::steps::{StepCounts, StepSummary, Steps};
+use super::text::counted;
 use super::thresholds::{ThresholdOutcome, ThresholdSummary};
 use super::trust::{HookEvents, Processors, Trust};
 use crate::ir::OperationType;
@@ -438,12 +439,32 @@ pub struct CleanedSummary {
     pub removed: u64,
     /// Files and directories that are still there, and that the run made or may have made.
     pub left: u64,
-    /// Files and directories that the run made when it already remembered as many as it can. The
-    /// run itself may have removed some of them.
+    /// Files and directories that the run made when it already remembered as many as it can, or
+    /// faster than it can remember them; a directory that was renamed counts as one. The run itself
+    /// may have removed some of them.
     pub untracked: u64,
     /// Path of the first that was left, and the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_left: Option<String>,
+}
+
+impl CleanedSummary {
+    /// Returns a sentence on what was left behind; None if nothing was.
+    pub fn warning(&self) -> Option<String> {
+        let CleanedSummary { left, untracked, first_left, .. } = self;
+        let mut parts = Vec::new();
+        if let Some(first) = first_left {
+            let paths = counted(*left, "path");
+            parts.push(format!("{paths} that the run made or may have made, the first {first}"));
+        }
+        if *untracked > 0 {
+            let paths = counted(*untracked, "path");
+            parts.push(format!(
+                "up to {paths} that the run made when there were too many to remember"
+            ));
+        }
+        (!parts.is_empty()).then(|| format!("--clean left behind {}", parts.join(", and ")))
+    }
 }
 
 /// Clients that gave up reconnecting.

@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::made_paths::{Leftover, MadePaths};
 use super::namespace_client::{
-    NamespaceAccess, NamespaceClient, StopFlag, share_out, until_stopped,
+    NamespaceAccess, NamespaceClient, StopFlag, printable_path, share_out, until_stopped,
 };
 use crate::ir::{Failure, PathOperation};
 use crate::observability::progress::show;
 use crate::observability::progress_lines::{ProgressLines, StageProgress};
 use crate::observability::summary::CleanedSummary;
-use crate::observability::text::{counted, printable};
-use crate::protocol::{NtStatus, SharePath};
+use crate::protocol::NtStatus;
 
 /// Maximum number of times that a file in use is tried. A server may take a while to close the
 /// files of a connection that has ended.
@@ -22,8 +21,6 @@ const MAX_ROUNDS: u32 = 10;
 const BETWEEN_ROUNDS_NS: u64 = 200_000_000;
 /// Number of operations without an answer after which cleaning is given up.
 const MAX_TIMEOUTS: u32 = 3;
-/// Longest part of a path in a message, in characters.
-const MAX_PATH_CHARS: usize = 200;
 
 /// Removes what is left of what the run made: files first, then directories, the deepest first.
 /// `signal` completes when somebody interrupts it.
@@ -43,7 +40,7 @@ pub async fn clean(
 }
 
 /// Returns the result of a run whose files are not removed, for the reason that is given.
-pub fn left_behind(made: &MadePaths, why: &str) -> Cleaning {
+pub fn not_cleaned(made: &MadePaths, why: &str) -> Cleaning {
     let leftovers = made.leftovers();
     let cleaner = Cleaner::new(leftovers.len());
     cleaner.give_up(why);
@@ -58,29 +55,10 @@ pub struct Cleaning {
     pub interrupted: bool,
 }
 
-impl Cleaning {
-    /// Returns a sentence on what was left behind, if anything was.
-    pub fn problem(&self) -> Option<String> {
-        let CleanedSummary { left, untracked, first_left, .. } = &self.summary;
-        let mut parts = Vec::new();
-        if let Some(first) = first_left {
-            let paths = counted(*left, "path");
-            parts.push(format!("{paths} that the run made or may have made, the first {first}"));
-        }
-        if *untracked > 0 {
-            let paths = counted(*untracked, "path");
-            parts.push(format!(
-                "up to {paths} that the run made when there were too many to remember"
-            ));
-        }
-        (!parts.is_empty()).then(|| format!("--clean left behind {}", parts.join(", and ")))
-    }
-}
-
 struct Cleaner {
     stop: StopFlag,
-    /// The end of each leftover, by its index.
-    ends: RefCell<Vec<End>>,
+    /// The outcome for each leftover, by its index.
+    outcomes: RefCell<Vec<RemovalOutcome>>,
     timeouts: Cell<u32>,
     /// The reason why the rest stays.
     given_up: RefCell<Option<String>>,
@@ -88,7 +66,7 @@ struct Cleaner {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum End {
+enum RemovalOutcome {
     NotReached,
     Removed,
     /// It was not there any more.
@@ -98,11 +76,29 @@ enum End {
     Left(String),
 }
 
+impl RemovalOutcome {
+    /// Returns whether a later round may change the outcome.
+    fn is_open(&self) -> bool {
+        matches!(self, RemovalOutcome::NotReached | RemovalOutcome::Busy(_))
+    }
+
+    /// Returns whether another round may remove the path. `progressed` says whether the last round
+    /// removed anything: a directory may have been emptied since it was tried, because the server
+    /// removes a file when its last handle is closed.
+    fn is_worth_retrying(&self, progressed: bool) -> bool {
+        match self {
+            RemovalOutcome::Busy(NtStatus::DIRECTORY_NOT_EMPTY) => progressed,
+            RemovalOutcome::Busy(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Cleaner {
     fn new(leftovers: usize) -> Cleaner {
         Cleaner {
             stop: StopFlag::default(),
-            ends: RefCell::new(vec![End::NotReached; leftovers]),
+            outcomes: RefCell::new(vec![RemovalOutcome::NotReached; leftovers]),
             timeouts: Cell::new(0),
             given_up: RefCell::default(),
             done: Arc::default(),
@@ -130,11 +126,12 @@ impl Cleaner {
             if round > 0 {
                 clock.sleep_until(clock.now_ns().saturating_add(BETWEEN_ROUNDS_NS)).await;
             }
+            let removed = self.removed();
             self.round(&mut clients, leftovers).await;
-            let in_use = |end: &End| {
-                matches!(end, End::Busy(NtStatus::SHARING_VIOLATION | NtStatus::DELETE_PENDING))
-            };
-            if self.stop.is_set() || !self.ends.borrow().iter().any(in_use) {
+            let progressed = self.removed() > removed;
+            let outcomes = self.outcomes.borrow();
+            let is_over = !outcomes.iter().any(|outcome| outcome.is_worth_retrying(progressed));
+            if is_over || self.stop.is_set() {
                 break;
             }
         }
@@ -143,13 +140,18 @@ impl Cleaner {
         }
     }
 
+    /// Returns the number of paths that were removed.
+    fn removed(&self) -> usize {
+        let outcomes = self.outcomes.borrow();
+        outcomes.iter().filter(|outcome| **outcome == RemovalOutcome::Removed).count()
+    }
+
     /// Tries everything once that is not removed yet.
     async fn round(&self, clients: &mut [NamespaceClient], leftovers: &[Leftover]) {
         let depth = |leftover: &Leftover| leftover.path.as_str().matches('/').count();
         let mut open: Vec<usize> = {
-            let ends = self.ends.borrow();
-            let open = |index: &usize| matches!(ends[*index], End::NotReached | End::Busy(_));
-            (0..leftovers.len()).filter(open).collect()
+            let outcomes = self.outcomes.borrow();
+            (0..leftovers.len()).filter(|index| outcomes[*index].is_open()).collect()
         };
         // Directories come after all files, and after those that are in them.
         let level = |index: usize| {
@@ -159,9 +161,8 @@ impl Cleaner {
         open.sort_by_key(|index| level(*index));
         for level in open.chunk_by(|one, other| level(*one) == level(*other)) {
             let remove = async |client: &mut NamespaceClient, index: &usize| {
-                let end = self.remove(client, &leftovers[*index]).await;
-                self.done.fetch_add(1, Relaxed);
-                self.ends.borrow_mut()[*index] = end;
+                let outcome = self.remove(client, &leftovers[*index]).await;
+                self.note(*index, outcome);
                 Ok::<(), ()>(())
             };
             // The work has no errors.
@@ -169,7 +170,15 @@ impl Cleaner {
         }
     }
 
-    async fn remove(&self, client: &mut NamespaceClient, leftover: &Leftover) -> End {
+    /// Notes the outcome for a leftover. A path that will be tried again does not count as done.
+    fn note(&self, index: usize, outcome: RemovalOutcome) {
+        if !outcome.is_open() {
+            self.done.fetch_add(1, Relaxed);
+        }
+        self.outcomes.borrow_mut()[index] = outcome;
+    }
+
+    async fn remove(&self, client: &mut NamespaceClient, leftover: &Leftover) -> RemovalOutcome {
         let path = || leftover.path.clone();
         let operation = match (leftover.is_doubtful, leftover.is_directory) {
             (true, _) => PathOperation::Stat { path: path() },
@@ -180,27 +189,27 @@ impl Cleaner {
         if let Some(Err(Failure::ConnectionLost(_))) = answer {
             answer = self.execute(client, operation).await;
         }
-        let Some(mut answer) = answer else { return End::NotReached };
+        let Some(mut answer) = answer else { return RemovalOutcome::NotReached };
         if answer == Ok(NtStatus::FILE_IS_A_DIRECTORY) {
             // The answer to its open did not say what it made.
             answer = client.execute(PathOperation::Rmdir { path: path() }).await;
         }
         match answer {
             Ok(NtStatus::SUCCESS) if leftover.is_doubtful => {
-                End::Left("it may have existed before the run".into())
+                RemovalOutcome::Left("it may have existed before the run".into())
             }
-            Ok(NtStatus::SUCCESS) => End::Removed,
+            Ok(NtStatus::SUCCESS) => RemovalOutcome::Removed,
             Ok(
                 NtStatus::OBJECT_NAME_NOT_FOUND
                 | NtStatus::OBJECT_PATH_NOT_FOUND
                 | NtStatus::NO_SUCH_FILE,
-            ) => End::Missing,
+            ) => RemovalOutcome::Missing,
             Ok(
                 status @ (NtStatus::SHARING_VIOLATION
                 | NtStatus::DELETE_PENDING
                 | NtStatus::DIRECTORY_NOT_EMPTY),
-            ) => End::Busy(status),
-            Ok(status) => End::Left(status.to_string()),
+            ) => RemovalOutcome::Busy(status),
+            Ok(status) => RemovalOutcome::Left(status.to_string()),
             Err(failure) => {
                 if failure == Failure::TimedOut {
                     self.timeouts.set(self.timeouts.get() + 1);
@@ -208,7 +217,7 @@ impl Cleaner {
                 if self.timeouts.get() >= MAX_TIMEOUTS {
                     self.give_up("the server does not answer within --op-timeout");
                 }
-                End::Left(failure.to_string())
+                RemovalOutcome::Left(failure.to_string())
             }
         }
     }
@@ -238,25 +247,57 @@ impl Cleaner {
         let given_up = self.given_up.borrow();
         let not_reached = given_up.as_deref().unwrap_or("cleaning was interrupted");
         let mut summary = CleanedSummary { untracked, ..CleanedSummary::default() };
-        for (leftover, end) in leftovers.iter().zip(&*self.ends.borrow()) {
-            let why = match end {
-                End::Removed => {
+        for (leftover, outcome) in leftovers.iter().zip(&*self.outcomes.borrow()) {
+            let why = match outcome {
+                RemovalOutcome::Removed => {
                     summary.removed += 1;
                     continue;
                 }
-                End::Missing => continue,
-                // It was not looked at, and may as well be something that is gone.
-                End::NotReached => not_reached.to_string(),
-                End::Busy(status) => status.to_string(),
-                End::Left(why) => why.clone(),
+                RemovalOutcome::Missing => continue,
+                // It was not tried, so it may be gone already.
+                RemovalOutcome::NotReached => not_reached.to_string(),
+                RemovalOutcome::Busy(status) => status.to_string(),
+                RemovalOutcome::Left(why) => why.clone(),
             };
             summary.left += 1;
-            summary.first_left.get_or_insert_with(|| format!("{}: {why}", shown(&leftover.path)));
+            summary
+                .first_left
+                .get_or_insert_with(|| format!("{}: {why}", printable_path(&leftover.path)));
         }
         summary
     }
 }
 
-fn shown(path: &SharePath) -> String {
-    printable(path.as_str(), MAX_PATH_CHARS)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_is_tried_again_and_a_full_directory_while_others_are_removed() {
+        let busy = RemovalOutcome::Busy;
+        for status in [NtStatus::SHARING_VIOLATION, NtStatus::DELETE_PENDING] {
+            assert!(busy(status).is_worth_retrying(false));
+        }
+        let full = busy(NtStatus::DIRECTORY_NOT_EMPTY);
+        assert!(full.is_worth_retrying(true) && !full.is_worth_retrying(false));
+        let over = [
+            RemovalOutcome::Removed,
+            RemovalOutcome::Missing,
+            RemovalOutcome::Left(String::new()),
+            RemovalOutcome::NotReached,
+        ];
+        assert!(over.iter().all(|outcome| !outcome.is_worth_retrying(true)));
+    }
+
+    #[test]
+    fn a_path_that_is_tried_several_times_counts_once() {
+        let cleaner = Cleaner::new(2);
+        for _ in 0..3 {
+            cleaner.note(0, RemovalOutcome::Busy(NtStatus::SHARING_VIOLATION));
+        }
+        assert_eq!(cleaner.done.load(Relaxed), 0);
+        cleaner.note(0, RemovalOutcome::Removed);
+        cleaner.note(1, RemovalOutcome::Missing);
+        assert_eq!((cleaner.done.load(Relaxed), cleaner.removed()), (2, 1));
+    }
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-use super::clean::{Cleaning, clean, left_behind};
+use super::clean::{Cleaning, clean, not_cleaned};
 use super::error::RunError;
 use super::hooks::RunHooks;
 use super::input::Input;
@@ -74,8 +74,8 @@ pub struct RunOutcome {
 /// Runs `input` against the target and writes the results.
 ///
 /// # Errors
-/// [`RunError`], with its exit code, if nothing was measured. Nothing is then left behind, except
-/// what `--prepare` made, unless `--clean` is given.
+/// [`RunError`], with its exit code, if nothing was measured. If nothing was measured, nothing is
+/// left behind, unless `--prepare` ran without `--clean`.
 ///
 /// # Examples
 ///
@@ -111,7 +111,7 @@ pub fn run(input: &Input, options: &RunOptions) -> Result<RunOutcome, RunError> 
     run.prepare()?;
     let measurements = run.start(sources).and_then(|shards| run.supervise(shards));
     if let Err(error) = &measurements {
-        // Shards that did start end, so that cleaning does not wait for them.
+        // Ends the shards that did start: cleaning waits until each of them has dropped its tap.
         run.coordinator.abort(CutReason::Internal(format!("{error:#}")));
     }
     let cleaned = run.clean();
@@ -284,7 +284,7 @@ impl Run<'_> {
             return None;
         };
         if self.coordinator.timeline().was_stopped() {
-            return Some(left_behind(&made, "the run was stopped at once"));
+            return Some(not_cleaned(&made, "the run was stopped at once"));
         }
         Some(self.remove(&made))
     }
@@ -446,11 +446,10 @@ impl Run<'_> {
         let mut facts = self.facts(measurements);
         (facts.hook_events, facts.metrics) = (hooks.events, hooks.metrics);
         // What was left behind does not change the exit code, as failures in teardown do not.
-        if let Some(Cleaning { summary, interrupted }) = cleaned.clone() {
+        if let Some(Cleaning { summary, interrupted }) = cleaned {
             facts.cleaned = Some(summary);
             facts.exit_reasons.extend(interrupted.then_some(ExitReason::Interrupted));
         }
-        facts.problems.extend(cleaned.as_ref().and_then(Cleaning::problem));
         standard_error::flush();
         facts.notes.extend(standard_error::dropped());
         if let Some(oplog) = self.oplog.take() {
@@ -573,8 +572,8 @@ impl Run<'_> {
 
 /// Reports what was left behind where there is no summary that could say it.
 fn warn_of_leftovers(cleaned: Option<&Cleaning>) {
-    if let Some(problem) = cleaned.and_then(Cleaning::problem) {
-        tracing::warn!("{problem}");
+    if let Some(warning) = cleaned.and_then(|cleaned| cleaned.summary.warning()) {
+        tracing::warn!("{warning}");
     }
 }
 

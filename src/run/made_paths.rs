@@ -2,9 +2,8 @@
 //! know them.
 //!
 //! [`MadePaths`] receives the operations that make, move or remove names, in the order in which they
-//! ended. It takes only what the server answered for a fact: an open made a file if the create
-//! action says so, and a directory if a mkdir succeeded. What cannot be decided is doubtful, and is
-//! never removed:
+//! ended. It relies only on the server's answers: an open made a file if the create action says so,
+//! and a directory if a mkdir succeeded. What cannot be decided is doubtful, and is never removed:
 //!
 //! - Operations of different clients may overlap, and the order of their ends is then not the order
 //!   in which the server carried them out. That matters only if one of them is a rename, because
@@ -164,6 +163,7 @@ pub struct MadePaths {
     knows_foreign: bool,
     untracked: u64,
     max_paths: usize,
+    max_renames: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +171,18 @@ struct MadeName {
     state: NameState,
     /// The end of the operation that made it so.
     to_ns: u64,
+}
+
+impl MadeName {
+    fn doubt(&mut self, may_be_moved: bool) {
+        self.state = match self.state {
+            NameState::Made { is_directory } => doubtful(is_directory, may_be_moved),
+            NameState::Doubtful { is_directory, may_be_moved: before } => {
+                doubtful(is_directory, before || may_be_moved)
+            }
+            NameState::Foreign => NameState::Foreign,
+        };
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,12 +217,12 @@ pub struct Leftover {
 
 impl Default for MadePaths {
     fn default() -> MadePaths {
-        MadePaths::with_max_paths(MAX_PATHS)
+        MadePaths::with_limits(MAX_PATHS, MAX_RENAMES)
     }
 }
 
 impl MadePaths {
-    pub(super) fn with_max_paths(max_paths: usize) -> MadePaths {
+    pub(super) fn with_limits(max_paths: usize, max_renames: usize) -> MadePaths {
         MadePaths {
             names: BTreeMap::new(),
             renames: VecDeque::new(),
@@ -219,11 +231,12 @@ impl MadePaths {
             knows_foreign: true,
             untracked: 0,
             max_paths,
+            max_renames,
         }
     }
 
-    /// Returns the number of names that were made when there was no room for more. The run may have
-    /// removed some of them again.
+    /// Returns the number of names that were made when there was no room for more, or whose change
+    /// was lost. The run may have removed some of them again.
     pub fn untracked(&self) -> u64 {
         self.untracked
     }
@@ -272,9 +285,32 @@ impl MadePaths {
             Change::Removed { path } => self.removed(&path, from_ns),
             Change::Renamed { from, to, replace } => self.renamed(from, to, replace, times),
             Change::MaybeRenamed { from, to } => {
+                for rename in self.overlapping(from_ns, &[&from, &to]) {
+                    self.doubt(&rename.from, true);
+                    self.doubt(&rename.to, true);
+                }
+                if from_ns < self.forgotten_ns {
+                    self.lose_renames(self.forgotten_ns);
+                }
                 self.doubt_rename(&from, &to, true, to_ns);
                 self.remember(from, to, to_ns);
             }
+        }
+    }
+
+    /// Counts names that were made by changes which will never be applied.
+    pub fn count_untracked(&mut self, names: u64) {
+        self.untracked += names;
+    }
+
+    /// Notes that renames are not known, of which the last ended at `to_ns`. They may have moved what
+    /// existed before the run to every name that was made, so that all these names are doubtful, and
+    /// so is what operations made that were in flight at that time.
+    pub fn lose_renames(&mut self, to_ns: u64) {
+        self.forgotten_ns = self.forgotten_ns.max(to_ns);
+        self.knows_foreign = false;
+        for name in self.names.values_mut() {
+            name.doubt(true);
         }
     }
 
@@ -325,6 +361,9 @@ impl MadePaths {
             for rename in &overlapping {
                 self.doubt(&rename.from, !settled);
                 self.doubt(&rename.to, !settled);
+            }
+            if from_ns < self.forgotten_ns {
+                self.lose_renames(self.forgotten_ns);
             }
             self.doubt_rename(&from, &to, !settled, to_ns);
             return self.remember(from, to, to_ns);
@@ -402,13 +441,7 @@ impl MadePaths {
     fn doubt(&mut self, path: &SharePath, may_be_moved: bool) {
         for path in self.within(path) {
             if let Some(name) = self.names.get_mut(&key(&path)) {
-                name.state = match name.state {
-                    NameState::Made { is_directory } => doubtful(is_directory, may_be_moved),
-                    NameState::Doubtful { is_directory, may_be_moved: before } => {
-                        doubtful(is_directory, before || may_be_moved)
-                    }
-                    NameState::Foreign => NameState::Foreign,
-                };
+                name.doubt(may_be_moved);
             }
         }
     }
@@ -465,20 +498,33 @@ impl MadePaths {
         itself.chain(below).map(|((_, path), _)| path.clone()).collect()
     }
 
-    /// Returns the renames of these paths, or of what is above or below them, that had not ended at
-    /// `from_ns`.
+    /// Returns the renames that had not ended at `from_ns` and concern these paths, or what is above
+    /// or below them, directly or through another of these renames: it may have moved on what was at
+    /// the paths.
     fn overlapping(&self, from_ns: u64, paths: &[&SharePath]) -> Vec<PastRename> {
         let recent = self.renames.iter().rev().take_while(|rename| rename.to_ns > from_ns);
-        let concerns = |rename: &&PastRename| {
-            paths.iter().any(|path| related(path, &rename.from) || related(path, &rename.to))
-        };
-        recent.filter(concerns).cloned().collect()
+        let mut others: Vec<&PastRename> = recent.collect();
+        let (mut found, mut paths, mut at) = (Vec::new(), paths.to_vec(), 0);
+        while let Some(&path) = paths.get(at)
+            && !others.is_empty()
+        {
+            others.retain(|rename| {
+                let concerns = related(path, &rename.from) || related(path, &rename.to);
+                if concerns {
+                    paths.extend([&rename.from, &rename.to]);
+                    found.push((*rename).clone());
+                }
+                !concerns
+            });
+            at += 1;
+        }
+        found
     }
 
     fn remember(&mut self, from: SharePath, to: SharePath, to_ns: u64) {
         let at = self.renames.partition_point(|rename| rename.to_ns <= to_ns);
         self.renames.insert(at, PastRename { from, to, to_ns });
-        if self.renames.len() > MAX_RENAMES
+        if self.renames.len() > self.max_renames
             && let Some(oldest) = self.renames.pop_front()
         {
             self.forgotten_ns = self.forgotten_ns.max(oldest.to_ns);

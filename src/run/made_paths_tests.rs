@@ -163,6 +163,30 @@ fn a_rename_that_overlaps_leaves_both_names_in_doubt_where_either_may_have_exist
 }
 
 #[test]
+fn what_a_slow_rename_may_have_put_at_a_name_is_in_doubt_wherever_it_was_moved_from_there() {
+    // `old` may have replaced `m` before `m` was moved on.
+    let chain = |slow| {
+        overlapping([
+            (0, 1, made("m")),
+            (4, 20, slow),
+            (5, 12, renamed("m", "a")),
+            (13, 15, renamed("a", "b")),
+        ])
+    };
+    assert_eq!(chain(replaced("old", "m")), ["b?"]);
+    assert_eq!(chain(maybe_renamed("old", "m")), ["b?"]);
+    assert_eq!(chain(replaced("old", "other")), ["b"]);
+    // The same, with a rename that comes too late.
+    let mut late = MadePaths::default();
+    for (from_ns, to_ns, what) in
+        [(0, 1, made("m")), (5, 12, renamed("m", "a")), (4, 10, replaced("old", "m"))]
+    {
+        late.apply(NameChange { from_ns, to_ns, what });
+    }
+    assert_eq!(left(&late), ["a?"]);
+}
+
+#[test]
 fn in_a_directory_that_was_made_overlapping_renames_leave_no_doubt() {
     let saved = overlapping([
         (0, 1, mkdir("d")),
@@ -199,7 +223,7 @@ fn another_spelling_is_never_taken_for_the_same_file() {
 
 #[test]
 fn the_number_of_paths_is_bounded_and_the_rest_is_counted() {
-    let mut made = MadePaths::with_max_paths(3);
+    let mut made = MadePaths::with_limits(3, 10);
     let apply = |made: &mut MadePaths, at_ns, what| {
         made.apply(NameChange { from_ns: at_ns, to_ns: at_ns + 1, what });
     };
@@ -212,6 +236,65 @@ fn the_number_of_paths_is_bounded_and_the_rest_is_counted() {
     apply(&mut made, 110, removed("c"));
     apply(&mut made, 120, maybe("a/f"));
     assert_eq!(left(&made), ["a/", "a/f?", "b/"]);
+}
+
+#[test]
+fn a_rename_that_is_no_longer_remembered_leaves_doubt_in_what_it_may_overlap() {
+    let with_renames = |max_renames, changes: [(u64, u64, Change); 3]| {
+        let mut made = MadePaths::with_limits(100, max_renames);
+        made.apply(NameChange { from_ns: 0, to_ns: 1, what: self::made("a") });
+        for (from_ns, to_ns, what) in changes {
+            made.apply(NameChange { from_ns, to_ns, what });
+        }
+        left(&made)
+    };
+    // Each of the first two renames moves what existed before. One of them is remembered.
+    let making = |from_ns| {
+        [(5, 12, replaced("old", "f")), (6, 14, replaced("other", "g")), (from_ns, 20, made("f"))]
+    };
+    assert_eq!(with_renames(1, making(11)), ["a", "f?"], "a file of the user may be at `f`");
+    assert_eq!(with_renames(1, making(12)), ["a", "f"], "the forgotten rename had ended");
+    assert_eq!(with_renames(2, making(11)), ["a", "f?"], "the rename is remembered");
+    // An unrelated name: only what is forgotten leaves doubt there.
+    let unrelated =
+        [(5, 12, replaced("old", "f")), (6, 14, replaced("other", "g")), (11, 20, made("h"))];
+    assert_eq!(with_renames(1, unrelated.clone()), ["a", "h?"]);
+    assert_eq!(with_renames(2, unrelated), ["a", "h"]);
+    let unrelated = [
+        (5, 12, replaced("old", "f")),
+        (6, 14, replaced("other", "g")),
+        (11, 20, renamed("a", "b")),
+    ];
+    assert_eq!(with_renames(1, unrelated.clone()), ["a?", "b?"]);
+    assert_eq!(with_renames(2, unrelated), ["b"]);
+    // `old` may have replaced `a` before the forgotten rename moved `a` to `x`.
+    for slow in [replaced("old", "a"), maybe_renamed("old", "a")] {
+        let moved_on = [(5, 12, renamed("a", "x")), (6, 14, replaced("other", "g")), (4, 20, slow)];
+        assert_eq!(with_renames(1, moved_on), ["x?"]);
+    }
+}
+
+#[test]
+fn renames_that_were_lost_leave_doubt_in_all_that_was_made_before_they_ended() {
+    let mut paths = MadePaths::default();
+    let apply = |paths: &mut MadePaths, from_ns, to_ns, what| {
+        paths.apply(NameChange { from_ns, to_ns, what });
+    };
+    apply(&mut paths, 0, 1, mkdir("d"));
+    apply(&mut paths, 2, 3, made("d/f"));
+    apply(&mut paths, 4, 5, maybe("d/g"));
+    assert_eq!(left(&paths), ["d/", "d/f", "d/g"]);
+    paths.lose_renames(20);
+    assert_eq!(left(&paths), ["d/?", "d/f?", "d/g?"]);
+    // What existed before may have been moved into a directory that the run made later, but before
+    // the last lost rename had ended.
+    apply(&mut paths, 19, 30, mkdir("e"));
+    apply(&mut paths, 20, 31, mkdir("n"));
+    apply(&mut paths, 32, 33, maybe("n/f"));
+    apply(&mut paths, 34, 35, renamed("d/f", "n/g"));
+    assert_eq!(left(&paths), ["d/?", "d/g?", "e/?", "n/", "n/f?", "n/g?"]);
+    paths.count_untracked(3);
+    assert_eq!(paths.untracked(), 3);
 }
 
 fn completion(kind: impl Into<OperationKind>, execution: Execution) -> Option<Change> {

@@ -13,13 +13,16 @@ use crate::backend::{
 use crate::ir::{
     CompletionStatus, Execution, Expect, Failure, Operation, OperationKind, StreamHeader,
 };
-use crate::protocol::{BreakPolicy, NtStatus};
+use crate::observability::text::printable;
+use crate::protocol::{BreakPolicy, NtStatus, SharePath};
 use crate::scheduler::client::connect_in_time;
 
 /// Maximum number of these clients at a time.
 const MAX_CLIENTS: usize = 8;
 /// The time that operations in flight have after a signal, in nanoseconds.
 const GRACE_NS: u64 = 2_000_000_000;
+/// Longest part of a path in a message, in characters.
+const MAX_PATH_CHARS: usize = 200;
 
 /// The way to the server for clients outside of the stream.
 #[derive(Clone)]
@@ -126,6 +129,11 @@ impl NamespaceClient {
         let bound = clock.sleep_until(clock.now_ns().saturating_add(GRACE_NS / 2));
         select(Box::pin(self.connection.disconnect()), bound).await;
     }
+}
+
+/// Returns a path as messages name it.
+pub fn printable_path(path: &SharePath) -> String {
+    printable(path.as_str(), MAX_PATH_CHARS)
 }
 
 /// Whether the clients should come to an end.

@@ -11,7 +11,7 @@ use super::error::RunError;
 use super::input::Input;
 use super::made_paths::{Change, MadePaths, NameChange};
 use super::namespace_client::{
-    NamespaceAccess, NamespaceClient, StopFlag, share_out, until_stopped,
+    NamespaceAccess, NamespaceClient, StopFlag, printable_path, share_out, until_stopped,
 };
 use super::options::RunOptions;
 use crate::ir::compile::{CompileError, for_each_operation};
@@ -26,15 +26,13 @@ use crate::observability::progress::show;
 use crate::observability::progress_lines::{ProgressLines, StageProgress};
 use crate::observability::rounding::nonzero;
 use crate::observability::summary::PreparedSummary;
-use crate::observability::text::{counted, printable};
+use crate::observability::text::counted;
 use crate::protocol::create::CreateDisposition;
 use crate::protocol::{NtStatus, SharePath};
 
 /// The size of one write.
 const WRITE_BYTES: u64 = 1 << 20;
 const HANDLE: HandleRef = HandleRef(0);
-/// Longest part of a path in a message, in characters.
-const MAX_PATH_CHARS: usize = 200;
 
 /// Reads the whole stream and returns what it uses and does not make.
 ///
@@ -87,10 +85,7 @@ pub async fn prepare(
     let _progress = maker.show_progress(progress);
     let done = until_stopped(&*access.clock, &maker.stop, signal, maker.make(access)).await;
     let interrupted = maker.stop.is_set();
-    let unfinished = maker.unfinished.borrow().iter().next().map(|path| {
-        format!("; {} may be left with a part of its content: remove it, or the next run takes it for a file of yours", shown(path))
-    });
-    let unfinished = unfinished.unwrap_or_default();
+    let unfinished = unfinished_files(&maker.unfinished.borrow());
     let result = match done {
         Some(Ok(())) if !interrupted => Ok(maker.counts.borrow().summary),
         Some(Err(RunError { reason, error })) if !interrupted => {
@@ -133,7 +128,7 @@ impl Counts {
                 "{} existed before and {} shorter than what the stream reads, so reads will be short (--prepare changes no file that exists); the first is {}",
                 counted(self.short, "file"),
                 if self.short == 1 { "is" } else { "are" },
-                shown(first),
+                printable_path(first),
             );
         }
     }
@@ -287,7 +282,7 @@ impl Maker<'_> {
         match opened {
             Ok(NtStatus::SUCCESS) => {}
             Ok(NtStatus::FILE_IS_A_DIRECTORY) => {
-                let path = shown(path);
+                let path = printable_path(path);
                 return Err(RunError::invalid(anyhow::anyhow!(
                     "--prepare: {path} is a directory on the server, and the stream uses it as a file; move it away, or run without --prepare"
                 )));
@@ -350,10 +345,42 @@ fn failed(what: &str, path: &SharePath, answer: Result<NtStatus, Failure>) -> Ru
         Err(failure @ Failure::Panicked(_)) => (ExitReason::InternalError, failure.to_string()),
         Err(failure) => (ExitReason::OperationsFailed, failure.to_string()),
     };
-    let path = shown(path);
+    let path = printable_path(path);
     RunError::new(reason, anyhow::anyhow!("--prepare cannot {what} {path}: {why}"))
 }
 
-fn shown(path: &SharePath) -> String {
-    printable(path.as_str(), MAX_PATH_CHARS)
+/// Returns the end of an error message that names a file which may hold a part of its content, and
+/// says how many others there are. Returns nothing if there is none.
+fn unfinished_files(paths: &BTreeSet<SharePath>) -> String {
+    let Some(first) = paths.first() else { return String::new() };
+    let first = printable_path(first);
+    match paths.len() - 1 {
+        0 => format!(
+            "; {first} may be left with a part of its content: remove it, or the next run takes it for a file of yours"
+        ),
+        more => format!(
+            "; {first} and {more} more may be left with a part of their content: remove them, or the next run takes them for files of yours"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unfinished_files_are_counted_and_the_first_is_named() {
+        let mut paths = BTreeSet::new();
+        assert_eq!(unfinished_files(&paths), "");
+        paths.insert(SharePath::new("d/b").unwrap());
+        assert_eq!(
+            unfinished_files(&paths),
+            "; d/b may be left with a part of its content: remove it, or the next run takes it for a file of yours"
+        );
+        paths.extend(["d/c", "d/a"].map(|path| SharePath::new(path).unwrap()));
+        assert_eq!(
+            unfinished_files(&paths),
+            "; d/a and 2 more may be left with a part of their content: remove them, or the next run takes them for files of yours"
+        );
+    }
 }

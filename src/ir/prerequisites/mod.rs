@@ -32,7 +32,7 @@ use crate::protocol::{NtStatus, SharePath};
 
 /// Maximum number of names that are remembered, which bounds the memory to about a gigabyte.
 pub const MAX_NAMES: usize = 2_000_000;
-/// Maximum size of all files together. A larger sum is more likely a wrong offset than a wish.
+/// Maximum size of all files together. A larger sum is more likely a wrong offset than intended.
 pub const MAX_TOTAL_BYTES: u64 = 256 << 40;
 
 /// The files and directories that must exist before a stream is run.
@@ -69,7 +69,7 @@ pub enum PrerequisiteError {
     )]
     Contradiction { path: String, first: String, first_is_directory: bool, second: String },
     #[error(
-        "the stream uses more than {0} different paths, which --prepare cannot keep in memory; prepare the share in another way, or split the stream"
+        "the stream needs more than {0} names to be remembered, which --prepare cannot keep in memory; prepare the share in another way, or split the stream"
     )]
     TooManyNames(usize),
     #[error(
@@ -93,7 +93,7 @@ const ROOT: NodeIndex = 0;
 #[derive(Debug)]
 pub struct PrerequisiteFinder {
     nodes: Vec<Node>,
-    /// Nodes of files that the stream made and removed again.
+    /// Nodes of files and directories that the stream made and removed again.
     free: Vec<NodeIndex>,
     /// The entries of directories, by the directory and the folded name.
     entries: FxHashMap<(NodeIndex, Arc<str>), Entry>,
@@ -127,6 +127,8 @@ struct Node {
     content: OriginalContent,
     /// The number of open handles.
     opens: u32,
+    /// The number of entries of the directory.
+    entries: u32,
 }
 
 #[derive(Debug)]
@@ -572,20 +574,15 @@ impl PrerequisiteFinder {
         if let Some(node) = self.find(path) {
             return Ok(Some(node));
         }
-        let Some((above, name)) = path.as_str().rsplit_once('/').or(Some(("", path.as_str())))
-        else {
-            return Ok(None);
-        };
+        let (above, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
         let mut at = ROOT;
         for component in above.split('/').filter(|component| !component.is_empty()) {
             at = match self.entry(at, component) {
                 Some(Entry::Gone) => return Ok(None),
                 Some(Entry::Present(node)) => node,
+                None if self.node(at).presence == Presence::Made => return Ok(None),
                 None => self.add_original(at, component)?,
             };
-            if self.node(at).presence == Presence::Made && self.node(at).kind == NodeKind::File {
-                return Ok(None);
-            }
         }
         if self.node(at).presence != Presence::Made {
             self.set_entry(at, folded(name).into(), Entry::Gone)?;
@@ -650,17 +647,20 @@ impl PrerequisiteFinder {
         if self.node(place.0).presence == Presence::Made {
             // What is not in a directory that the stream made does not exist.
             self.entries.remove(&place);
+            self.node_mut(place.0).entries -= 1;
         } else {
             self.entries.insert(place, Entry::Gone);
         }
     }
 
-    /// Frees the node of a file that the stream made and removed, so that a long stream which makes
-    /// files again and again takes no more memory than its names.
+    /// Frees the node of a file or directory that the stream made and removed, so that a long stream
+    /// which makes files again and again takes no more memory than its names.
     fn free_if_removed(&mut self, index: NodeIndex) {
-        let Node { parent, key, presence, kind, opens, .. } = self.node(index);
-        let is_file = *presence == Presence::Made && *kind == NodeKind::File;
-        if !is_file || *opens > 0 {
+        let Node { parent, key, presence, kind, opens, entries, origin, .. } = self.node(index);
+        // A node that had a place before the run may be the origin of nodes that were in it.
+        let may_be_origin = *kind != NodeKind::File && origin.is_some();
+        let is_unused = *opens == 0 && *entries == 0 && !may_be_origin;
+        if *presence != Presence::Made || *kind == NodeKind::Either || !is_unused {
             return;
         }
         if self.entries.get(&(*parent, key.clone())) != Some(&Entry::Present(index)) {
@@ -699,7 +699,9 @@ impl PrerequisiteFinder {
         key: Arc<str>,
         entry: Entry,
     ) -> Result<(), PrerequisiteError> {
-        self.entries.insert((parent, key), entry);
+        if self.entries.insert((parent, key), entry).is_none() {
+            self.node_mut(parent).entries += 1;
+        }
         match self.entries.len().max(self.nodes.len()) > self.max_names {
             true => Err(PrerequisiteError::TooManyNames(self.max_names)),
             false => Ok(()),
@@ -743,6 +745,7 @@ impl Node {
             first_use: None,
             content: OriginalContent::default(),
             opens: 0,
+            entries: 0,
         }
     }
 }

@@ -346,6 +346,10 @@ fn the_number_of_paths_is_bounded_and_the_error_says_so() {
         finder.operation(&operation).err()
     });
     assert_eq!(failed, Some(PrerequisiteError::TooManyNames(100)));
+    assert_eq!(
+        failed.unwrap().to_string(),
+        "the stream needs more than 100 names to be remembered, which --prepare cannot keep in memory; prepare the share in another way, or split the stream"
+    );
 }
 
 #[test]
@@ -365,9 +369,47 @@ fn files_that_the_stream_makes_and_removes_take_no_memory_for_long() {
     }
     run(open("lock", Create));
     run(delete("lock"));
+    for number in 0..200 {
+        run(mkdir("tmp"));
+        let inside = format!("tmp/e{number}");
+        run(mkdir(&inside));
+        run(open_as(&inside, Open, 1, Some(DIRECTORY)));
+        run(rename(&inside, "tmp/e"));
+        run(rmdir("tmp/e"));
+        run(rmdir("tmp"));
+        run(HandleOperation::Close.on(HandleRef(1)));
+    }
     run(open("other", Open));
     run(read(0, 5));
     assert_eq!(listed(finder.finish().unwrap()), ["other 5"]);
+}
+
+#[test]
+fn a_directory_that_is_removed_is_forgotten_only_when_nothing_refers_to_it() {
+    // What was in a directory that was moved there, and what is open, keeps its place.
+    let found = of([
+        mkdir("d"),
+        mkdir("d/e"),
+        open("old/f", Open),
+        rename("old", "d/e/old"),
+        rename("d/e/old/f", "f"),
+        rename("d/e/old", "other"),
+        rmdir("d/e"),
+        rmdir("d"),
+        mkdir("new"),
+        mkdir("new/e"),
+        read(0, 5),
+        open("f", Open),
+        read(0, 9),
+    ]);
+    assert_eq!(found, ["old/", "old/f 9"]);
+    // Nothing is in a directory that the stream made, so a removal there that may find nothing
+    // needs nothing.
+    let expect = Expect::Any;
+    let removal = Operation { expect, ..Operation::new(0, 0, delete("d/e/f")) };
+    let made = Operation::new(0, 0, mkdir("d"));
+    let listing = Operation::new(0, 0, stat("d/e"));
+    assert_eq!(listed(of_operations([made, removal, listing]).unwrap()), NOTHING);
 }
 
 #[test]
