@@ -10,11 +10,13 @@
 //!   every other operation that makes a name shows that the name was free.
 //! - An operation without an answer may have been carried out.
 //! - The answer to a rename that replaces does not say whether there was a file before.
+//! - A directory may have several paths, which the tracking cannot know. Where a rename moves
+//!   something that the run did not make, every name with the same last component is in doubt.
 //!
 //! A directory that the run made was empty at first, so that everything in it was made by the run,
 //! unless something was moved into it from elsewhere. This settles most doubts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
@@ -161,6 +163,12 @@ pub struct MadePaths {
     newest_ns: u64,
     /// Whether everything foreign in the directories that the run made is known.
     knows_foreign: bool,
+    /// The last component of each path to which a rename moved something that the run did not make,
+    /// folded, and the end of the last such rename. A directory may have several paths (symbolic links, junctions), so that a name with
+    /// this component, in whatever directory, may be the thing that was moved.
+    arrived: BTreeMap<Arc<str>, u64>,
+    /// The components of the directories around these paths.
+    around_arrived: BTreeSet<Arc<str>>,
     untracked: u64,
     max_paths: usize,
     max_renames: usize,
@@ -169,6 +177,8 @@ pub struct MadePaths {
 #[derive(Clone, Copy, Debug)]
 struct MadeName {
     state: NameState,
+    /// The time at which the operation that made it was sent; 0 if a rename moved it here.
+    from_ns: u64,
     /// The end of the operation that made it so.
     to_ns: u64,
 }
@@ -229,6 +239,8 @@ impl MadePaths {
             forgotten_ns: 0,
             newest_ns: 0,
             knows_foreign: true,
+            arrived: BTreeMap::new(),
+            around_arrived: BTreeSet::new(),
             untracked: 0,
             max_paths,
             max_renames,
@@ -247,10 +259,13 @@ impl MadePaths {
             let path = path.clone();
             match name.state {
                 NameState::Made { is_directory } => {
-                    Some(Leftover { path, is_directory, is_doubtful: false })
+                    let is_doubtful = self.may_have_arrived(&path, name);
+                    Some(Leftover { path, is_directory, is_doubtful })
                 }
                 NameState::Doubtful { is_directory, may_be_moved } => {
-                    let is_doubtful = may_be_moved || !self.is_in_made_directory(&path);
+                    let is_doubtful = may_be_moved
+                        || !self.is_in_made_directory(&path)
+                        || self.may_have_arrived(&path, name);
                     Some(Leftover { path, is_directory, is_doubtful })
                 }
                 NameState::Foreign => None,
@@ -293,8 +308,31 @@ impl MadePaths {
                     self.lose_renames(self.forgotten_ns);
                 }
                 self.doubt_rename(&from, &to, true, to_ns);
+                self.note_arrival(&from, &to, to_ns);
                 self.remember(from, to, to_ns);
             }
+        }
+    }
+
+    /// Returns whether the name may be that of something which a rename moved there by another path of
+    /// its directory. A name that was made later was free.
+    fn may_have_arrived(&self, path: &SharePath, name: &MadeName) -> bool {
+        self.arrived.get(&last_component(path)).is_some_and(|to_ns| name.from_ns < *to_ns)
+    }
+
+    /// Takes note of a rename that moved, or may have moved, something that the run did not make.
+    fn note_arrival(&mut self, from: &SharePath, to: &SharePath, to_ns: u64) {
+        let made = self.names.get(&key(from)).map(|name| name.state);
+        if matches!(made, Some(NameState::Made { .. })) {
+            return;
+        }
+        if self.arrived.len() + self.around_arrived.len() >= self.max_paths {
+            return self.lose_renames(self.newest_ns);
+        }
+        self.arrived.insert(last_component(to), to_ns);
+        let folded = to.folded();
+        if let Some((around, _)) = folded.rsplit_once('/') {
+            self.around_arrived.extend(around.split('/').map(Arc::from));
         }
     }
 
@@ -317,7 +355,12 @@ impl MadePaths {
     fn made(&mut self, path: SharePath, is_directory: bool, (from_ns, to_ns): (u64, u64)) {
         let overlapping = self.overlapping(from_ns, &[&path]);
         if overlapping.is_empty() && from_ns >= self.forgotten_ns {
-            return self.insert(path, NameState::Made { is_directory }, to_ns);
+            let key = key(&path);
+            self.insert(path, NameState::Made { is_directory }, to_ns);
+            if let Some(name) = self.names.get_mut(&key) {
+                name.from_ns = from_ns;
+            }
+            return;
         }
         // The rename may have taken this file away, or replaced it.
         let settled = overlapping.iter().all(|rename| self.is_within_made(rename));
@@ -365,12 +408,18 @@ impl MadePaths {
             if from_ns < self.forgotten_ns {
                 self.lose_renames(self.forgotten_ns);
             }
+            if !settled {
+                self.note_arrival(&from, &to, to_ns);
+            }
             self.doubt_rename(&from, &to, !settled, to_ns);
             return self.remember(from, to, to_ns);
         }
         let source = self.moved_state(&from);
         let source =
             source.or_else(|| self.is_in_made_directory(&from).then_some(doubtful(false, false)));
+        if source.is_none() {
+            self.note_arrival(&from, &to, to_ns);
+        }
         let target = self.names.get(&key(&to)).map(|name| name.state);
         let target_was_made = matches!(target, Some(NameState::Made { .. }));
         let may_replace = replace
@@ -455,7 +504,7 @@ impl MadePaths {
             }
             return;
         }
-        self.names.insert(key, MadeName { state, to_ns });
+        self.names.insert(key, MadeName { state, from_ns: 0, to_ns });
     }
 
     /// Returns whether nothing can be at `path` that existed before the run, because a directory
@@ -472,7 +521,9 @@ impl MadePaths {
                 Some(NameState::Foreign | NameState::Doubtful { may_be_moved: true, .. }) => {
                     return false;
                 }
-                Some(NameState::Made { is_directory: true }) if !is_path => return true,
+                Some(NameState::Made { is_directory: true }) if !is_path => {
+                    return !self.around_arrived.contains(&last_component(&directory));
+                }
                 Some(NameState::Made { .. } | NameState::Doubtful { .. }) | None => {}
             }
             let Some((above, _)) = at.rsplit_once('/') else { return false };
@@ -534,6 +585,12 @@ impl MadePaths {
 
 fn key(path: &SharePath) -> (Arc<str>, SharePath) {
     (path.folded().into(), path.clone())
+}
+
+/// Returns the last component of a path, folded.
+fn last_component(path: &SharePath) -> Arc<str> {
+    let folded = path.folded();
+    folded.rsplit('/').next().unwrap_or(&folded).into()
 }
 
 fn doubtful(is_directory: bool, may_be_moved: bool) -> NameState {

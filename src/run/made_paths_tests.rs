@@ -374,3 +374,25 @@ fn a_success_counts_even_if_the_stream_expected_a_failure() {
     let skipped = Execution::of(CompletionStatus::Skipped { cause_seq: 0 });
     assert_eq!(completion(delete, skipped), None);
 }
+
+#[test]
+fn what_may_have_come_by_another_path_of_a_directory_is_left() {
+    // `alias` and `data` are one directory, which nobody says.
+    let by_alias = [made("alias/new.txt"), made("alias/other.txt")];
+    let [one, other] = by_alias.clone();
+    let arrival = replaced("data/user.txt", "data/NEW.txt");
+    assert_eq!(
+        after([one.clone(), other.clone(), arrival.clone()]),
+        ["alias/new.txt?", "alias/other.txt"]
+    );
+    // A name that was free afterwards cannot be that of the user's file.
+    let again = [one.clone(), other, arrival, removed("alias/new.txt"), one];
+    assert_eq!(after(again), ["alias/new.txt", "alias/other.txt"]);
+    let inside = [
+        mkdir("alias/tmp"),
+        renamed("data/docs/p", "data/tmp/p"),
+        replaced("alias/tmp/p", "alias/tmp/q"),
+    ];
+    let left = after(inside);
+    assert!(!left.contains(&"alias/tmp/q".to_string()), "{left:?}");
+}

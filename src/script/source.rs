@@ -607,7 +607,7 @@ fn workload_names(
     let mut known = HashSet::new();
     match names.iter().find(|name| !known.insert(name.to_uppercase())) {
         Some(twice) => Err(format!(
-            "two workloads are named '{twice}'; put the documents into bench.merge {{ day = …, night = … }}, which names their workloads day/{twice} and night/{twice}, or rename the script's workload"
+            "two workloads are named '{twice}' (case does not count); put the documents into bench.merge {{ day = …, night = … }}, which names their workloads day/{twice} and night/{twice}, or rename the script's workload"
         )),
         None => Ok(names),
     }

@@ -171,7 +171,7 @@ fn a_script_has_workloads_beside_a_stream_and_hooks_and_thresholds_for_both() {
         script("bench.load('day.jsonl') bench.workload { name = 'Staff', iteration = print }")
             .file("day.jsonl", DAY);
     assert!(
-        same_name.refused().contains("two workloads are named 'staff'"),
+        same_name.refused().contains("two workloads are named 'staff' (case does not count)"),
         "{}",
         same_name.refused()
     );
