@@ -182,7 +182,7 @@ fn a_file_that_is_no_script_is_refused_without_running_it() {
     assert!(message.starts_with("syntax.lua:1: "), "{message}");
     assert_eq!(
         place.run("empty.lua").end().refused(2),
-        "empty.lua: the script has no workload; add bench.workload { name = …, iteration = function(c, rng) … end }"
+        "empty.lua: the script has no workload; add bench.workload { name = …, iteration = function(c, rng) … end }, or load a document with bench.load"
     );
 }
 
