@@ -28,7 +28,7 @@ local function load(c, path)
   end)
 end
 
--- As many programs do: write a copy, then put it in the place of the original.
+-- Saves as many programs do: writes a copy, and then renames it over the original.
 local function save(c, path)
   c:step("save", function()
     local copy = c:open(path .. ".tmp", "w")

@@ -141,10 +141,11 @@ struct Run<'a> {
     backend: Arc<dyn SMBBackend>,
     clock: Arc<RealClock>,
     hooks: RunHooks,
-    /// What the stream needs and does not make, until it was prepared.
+    /// The files and directories that the stream needs and does not make. None once they were
+    /// prepared.
     prerequisites: Option<Prerequisites>,
     prepared: Option<PreparedSummary>,
-    /// What the run has made and not removed, with `--clean`.
+    /// With `--clean`, the thread that follows what the run has made and not removed.
     made: Option<MadeTracker>,
     processors: ProcessorWatch,
     layout: Arc<Layout>,

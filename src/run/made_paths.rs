@@ -164,8 +164,9 @@ pub struct MadePaths {
     /// Whether everything foreign in the directories that the run made is known.
     knows_foreign: bool,
     /// The last component of each path to which a rename moved something that the run did not make,
-    /// folded, and the end of the last such rename. A directory may have several paths (symbolic links, junctions), so that a name with
-    /// this component, in whatever directory, may be the thing that was moved.
+    /// folded, and the end of the last such rename. A directory may have several paths (symbolic
+    /// links, junctions), so that a name with this component, in whatever directory, may be the
+    /// thing that was moved.
     arrived: BTreeMap<Arc<str>, u64>,
     /// The components of the directories around these paths.
     around_arrived: BTreeSet<Arc<str>>,

@@ -62,7 +62,7 @@ enum PreparationError {
 /// The preparation of a share.
 #[derive(Debug)]
 pub struct Preparation {
-    /// What was made, even if something failed.
+    /// The files and directories that were made, even if something failed.
     pub made: MadePaths,
     pub result: Result<PreparedSummary, RunError>,
 }

@@ -50,7 +50,7 @@ pub(super) struct ScriptHost {
     pub drawing: RefCell<Option<RandomNumbers>>,
     /// The names of steps, of all VMs that make the stream.
     step_names: StepNames,
-    /// Those names that this VM has used.
+    /// The names of steps that this VM has used.
     own_step_names: RefCell<BTreeSet<Arc<str>>>,
     /// The files from which writes take their bytes.
     pub blobs: RefCell<Blobs>,

@@ -76,9 +76,7 @@ impl Mapping {
             _ => Ok(()),
         }
     }
-}
 
-impl Mapping {
     /// Goes to the next operation that the function is to be given. Returns its section and
     /// iteration. `handles` and `made` are the handles and the operations of the output.
     ///

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use super::section_cursor::{SectionCursor, SectionRequest};
 use super::stream::{ClientReader, skip};
 use crate::ir::step::Step;
 use crate::ir::{Due, HandleRef, NominalClock, Operation, Progress, Section, SourceError};
 
-/// A function that returns the reader with a number, and the operations before its setup.
+/// A function that returns the reader of a link, given its number, and the operations that come
+/// before the setup of the link.
 pub(super) type Link = dyn Fn(u32) -> (Box<dyn ClientReader>, Vec<Operation>);
 
 /// A reader that reads one section of each of its links before the next section of any.
 pub(super) struct ChainReader {
     links: u32,
     link: Box<Link>,
-    section: Option<Section>,
+    section: SectionCursor,
     /// The number of the link that is read, and its reader if it was begun.
     at: u32,
     reader: Option<Box<dyn ClientReader>>,
@@ -29,7 +31,15 @@ impl ChainReader {
         link: impl Fn(u32) -> (Box<dyn ClientReader>, Vec<Operation>) + 'static,
     ) -> ChainReader {
         let (link, before, clock) = (Box::new(link), Vec::new(), NominalClock::default());
-        ChainReader { links, link, section: None, at: 0, reader: None, before, clock }
+        ChainReader {
+            links,
+            link,
+            section: SectionCursor::default(),
+            at: 0,
+            reader: None,
+            before,
+            clock,
+        }
     }
 
     /// Gives an operation of the link that is read its place in the chain.
@@ -53,12 +63,13 @@ impl ClientReader for ChainReader {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
-        if Some(section) < self.section {
-            return Ok(Progress::End);
-        }
-        if Some(section) > self.section {
-            (self.section, self.at, self.reader) = (Some(section), 0, None);
-            self.before.clear();
+        match self.section.request(section) {
+            SectionRequest::Left => return Ok(Progress::End),
+            SectionRequest::Entered => {
+                (self.at, self.reader) = (0, None);
+                self.before.clear();
+            }
+            SectionRequest::Continued => {}
         }
         let most = into.len() + max.max(1);
         while into.len() < most && self.at < self.links {

@@ -14,7 +14,7 @@ use crate::ir::{Operation, OperationType, Section};
 ///
 /// An operation on a handle has the path of the handle's open. If the open is dropped, so is all
 /// that is done on its handle; if it is kept, so is its close. The time of an operation that
-/// remains does not change, except that a close before `from_ns` or after `to_ns` moves to there.
+/// remains does not change, except that a close before `from_ns` or after `to_ns` moves to that time.
 #[derive(Clone, Debug, Default)]
 pub struct FilterStage {
     pub operations: Option<Vec<OperationType>>,

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::chain::{ChainReader, number_handle, number_step};
+use super::section_cursor::{SectionCursor, SectionRequest};
 use super::stream::{
     ClientReader, OperationStream, Origin, StagePlace, StreamFacts, TransformError,
 };
 use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS};
 use crate::ir::{Due, Operation, Progress, Section, SourceError, StreamHeader, Workload};
 
-/// Maximum number of clients of documents that one client is joined of. Each is read by itself.
+/// Maximum number of clients of documents that are joined into one. Each is read by itself.
 const MAX_JOINED: u32 = 1_000;
 
 /// An input of a merge.
@@ -24,9 +25,10 @@ pub struct MergeInput {
 
 /// Merges streams into one, which has the clients of all.
 ///
-/// A client is named `<input>/<client>`, if the input has a name. With `join`, clients of the same name in the same workload
-/// are one client, which does what each of them does, in the order of time; their iterations must
-/// name times from time zero. A merge of one stream is the stream itself.
+/// A client is named `<input>/<client>`, if the input has a name. With `join`, names stay as they
+/// are, and clients of the same name in the same workload are one client, which performs the
+/// operations of each in the order of time; their iterations must name times from time zero. A merge
+/// of one stream is the stream itself.
 ///
 /// # Errors
 /// [`TransformError`] if there are too many clients, or if the inputs have different phases.
@@ -243,7 +245,7 @@ impl OperationStream for Merged {
             parts: parts.collect(),
             client: self.facts.header.client_name(client),
             place: Rc::clone(&self.place.name),
-            section: None,
+            section: SectionCursor::default(),
             iteration: 0,
         })
     }
@@ -258,13 +260,13 @@ impl OperationStream for Merged {
     }
 }
 
-/// A client that does what several clients do.
+/// A reader of a client that performs the operations of several clients.
 struct JoinedReader {
     parts: Vec<JoinedPart>,
     client: String,
     /// The beginning of an error.
     place: Rc<str>,
-    section: Option<Section>,
+    section: SectionCursor,
     /// The number of the last operation's iteration.
     iteration: u32,
 }
@@ -346,15 +348,16 @@ impl ClientReader for JoinedReader {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
-        if Some(section) < self.section {
-            return Ok(Progress::End);
-        }
-        if Some(section) > self.section {
-            (self.section, self.iteration) = (Some(section), 0);
-            for part in &mut self.parts {
-                part.ahead.clear();
-                part.end = None;
+        match self.section.request(section) {
+            SectionRequest::Left => return Ok(Progress::End),
+            SectionRequest::Entered => {
+                self.iteration = 0;
+                for part in &mut self.parts {
+                    part.ahead.clear();
+                    part.end = None;
+                }
             }
+            SectionRequest::Continued => {}
         }
         let parts = self.parts.len() as u32;
         let most = into.len() + max.max(1);

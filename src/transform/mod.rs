@@ -4,7 +4,7 @@
 //! one stream into another, lazily. [`TransformedSource`] is the end of a chain of stages: it numbers
 //! the operations anew and is what a run or a compilation pulls from.
 //!
-//! What holds of every stream, whatever the stages before it do:
+//! Every stream keeps these invariants, whatever the stages before it do:
 //!
 //! - An operation on a handle comes after the open of the handle and not after its close.
 //! - The times that one client's operations name do not go backwards within a section.
@@ -28,6 +28,7 @@ mod reversed_pairs;
 mod rewrite_paths;
 mod sample;
 mod scale_clients;
+mod section_cursor;
 mod selected_clients;
 mod shift;
 mod source;

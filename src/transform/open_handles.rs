@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::ir::{HandleOperation, HandleRef, Operation, OperationKind};
 
-/// What a stage knows about each handle that is open. A handle is forgotten when it is closed.
+/// A stage's knowledge about each handle that is open. A handle is forgotten when it is closed.
 pub struct OpenHandles<T>(FxHashMap<HandleRef, T>);
 
 impl<T> Default for OpenHandles<T> {
@@ -46,7 +46,7 @@ impl<T> OpenHandles<T> {
     }
 }
 
-/// What an operation does with a handle.
+/// The use that an operation makes of a handle.
 pub(super) enum HandleUse {
     Open(HandleRef),
     On(HandleRef),

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::section_cursor::{SectionCursor, SectionRequest};
 use super::stream::{ClientReader, OperationStream, Origin, StagePlace, StreamFacts};
 use crate::ir::{Operation, Progress, Section, SourceError};
 
@@ -151,7 +152,7 @@ pub(super) fn transformed(
         client,
         facts: Rc::clone(facts),
         place: Rc::clone(&place.name),
-        section: None,
+        section: SectionCursor::default(),
         end: None,
         ready: Vec::new(),
     })
@@ -165,7 +166,7 @@ struct StageReader {
     facts: Rc<StreamFacts>,
     /// The beginning of an error.
     place: Rc<str>,
-    section: Option<Section>,
+    section: SectionCursor,
     /// The end of the section, or the error at which it broke off. None: there is more to read.
     end: Option<Result<(), SourceError>>,
     /// Operations beyond the last batch, the next one last.
@@ -179,14 +180,14 @@ impl ClientReader for StageReader {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
-        if Some(section) < self.section {
-            return Ok(Progress::End);
-        }
-        if Some(section) > self.section {
-            self.section = Some(section);
-            self.end = None;
-            self.ready.clear();
-            self.transform.enter(section);
+        match self.section.request(section) {
+            SectionRequest::Left => return Ok(Progress::End),
+            SectionRequest::Entered => {
+                self.end = None;
+                self.ready.clear();
+                self.transform.enter(section);
+            }
+            SectionRequest::Continued => {}
         }
         let most = into.len() + max.max(1);
         while into.len() < most
