@@ -10,6 +10,7 @@ use super::manual::ManArgs;
 use super::run::RunArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
+use super::test::TestArgs;
 use super::validate::ValidateArgs;
 
 /// A programmable workload engine for SMB file servers.
@@ -28,6 +29,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
+    Test(TestArgs),
     Targets(TargetsArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
@@ -42,9 +44,11 @@ impl Command {
             Command::Run(args) => Some(("run", &args.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
-            Command::Targets(_) | Command::Serve(_) | Command::Completions(_) | Command::Man(_) => {
-                None
-            }
+            Command::Test(_)
+            | Command::Targets(_)
+            | Command::Serve(_)
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The commands' work, put together from all other modules: [`run`], [`compile`], [`probe`] and
-//! [`serve`].
+//! The commands' work, put together from all other modules: [`run`], [`compile`], [`probe`],
+//! [`serve`] and [`test`].
 
 mod clean;
 mod compile;
@@ -26,6 +26,8 @@ mod share_model;
 mod share_tests;
 mod signals;
 mod stage_display;
+mod test;
+mod test_files;
 mod threshold_checks;
 
 pub use compile::{Compiled, Destination, compile};
@@ -36,3 +38,4 @@ pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 pub use probe::{ProbeOptions, probe};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;
+pub use test::{TestRunOptions, test};
