@@ -38,4 +38,4 @@ pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 pub use probe::{ProbeOptions, probe};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;
-pub use test::{TestRunOptions, test};
+pub use test::{TestEnding, TestRunOptions, test};
