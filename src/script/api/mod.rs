@@ -20,6 +20,7 @@ mod options;
 mod pace;
 mod params;
 mod paths;
+mod quantities;
 mod registration;
 mod rng;
 mod step;
@@ -41,6 +42,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     pace::register(lua, &bench, host)?;
     choose::register(lua, &bench, host)?;
     rng::register_named(lua, &bench, host)?;
+    quantities::register(lua, &bench, host)?;
     thresholds::register(lua, &bench, host)?;
     on_break::register(lua, &bench, host)?;
     hooks::register(lua, &bench, host)?;
