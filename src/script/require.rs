@@ -23,7 +23,13 @@ use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
 
 /// The modules of the standard library: path below `@bench/`, source text.
-const STANDARD_LIBRARY: &[(&str, &str)] = &[("office", include_str!("../../stdlib/office.lua"))];
+const STANDARD_LIBRARY: &[(&str, &str)] = &[
+    ("access", include_str!("../../stdlib/access.lua")),
+    ("distributions", include_str!("../../stdlib/distributions.lua")),
+    ("files", include_str!("../../stdlib/files.lua")),
+    ("office", include_str!("../../stdlib/office.lua")),
+    ("options", include_str!("../../stdlib/options.lua")),
+];
 
 /// The version that is recorded for a module of the project, because such modules state none.
 const UNVERSIONED: &str = "unversioned";
@@ -238,6 +244,9 @@ impl Resolver {
 }
 
 fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
+    if path.as_os_str().is_empty() {
+        return Err("names no module; add its name, such as \"@bench/office\"".into());
+    }
     let found = STANDARD_LIBRARY.iter().find(|(known, _)| Path::new(known) == path);
     found.map(|(_, source)| *source).ok_or_else(|| {
         let known: Vec<String> =
