@@ -25,8 +25,8 @@ use crate::ir::source::Module;
 /// The modules of the standard library: path below `@bench/`, source text.
 const STANDARD_LIBRARY: &[(&str, &str)] = &[("office", include_str!("../../stdlib/office.lua"))];
 
-/// The version that is recorded for a module of the project, because such modules state none.
-const UNVERSIONED: &str = "unversioned";
+/// The version that is recorded for a module or a tree of the project, because these state none.
+pub(super) const UNVERSIONED: &str = "unversioned";
 
 /// The endings that turn the path of a module into the path of a file. For the directory of the
 /// project itself, only those of an `init` file apply.
