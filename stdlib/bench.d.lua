@@ -543,6 +543,23 @@ bench.state = {}
 ---@return bench.Stream
 function bench.load(path) end
 
+---A directory of a scanned tree.
+---@class (exact) bench.TreeDirectory
+---@field parent? integer the index of its parent in the list, which is smaller than its own; nil for the first
+---@field name? string its name, if the tree was scanned with --names; nil for the first
+---@field files integer[] the sizes of its files in bytes
+---@field names? string[] the names of its files, if the tree was scanned with --names
+
+---The shape of a directory tree.
+---@class (exact) bench.Tree
+---@field directories bench.TreeDirectory[]
+
+---Reads the shape of a directory tree that `smbench scan DIR -o tree.json` wrote. The
+---tables cannot be changed. The path is found as that of `bench.load`.
+---@param path string such as "tree.json"
+---@return bench.Tree
+function bench.tree(path) end
+
 ---Passes a stream through stages, in their order. Nothing is read before the run needs it.
 ---An operation on a handle has the path of the handle's open. A stage that drops an open
 ---drops all that is done on its handle, and one that keeps it keeps its close. What

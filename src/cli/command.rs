@@ -8,6 +8,7 @@ use super::compile::CompileArgs;
 use super::completions::CompletionsArgs;
 use super::manual::ManArgs;
 use super::run::RunArgs;
+use super::scan::ScanArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::validate::ValidateArgs;
@@ -29,6 +30,7 @@ pub enum Command {
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
     Targets(TargetsArgs),
+    Scan(ScanArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -42,9 +44,11 @@ impl Command {
             Command::Run(args) => Some(("run", &args.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
-            Command::Targets(_) | Command::Serve(_) | Command::Completions(_) | Command::Man(_) => {
-                None
-            }
+            Command::Targets(_)
+            | Command::Scan(_)
+            | Command::Serve(_)
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
 

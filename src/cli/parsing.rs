@@ -80,6 +80,7 @@ impl Command {
             Command::Compile(args) => args.check(),
             Command::Validate(_)
             | Command::Targets(_)
+            | Command::Scan(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(()),

@@ -31,8 +31,8 @@ const STANDARD_LIBRARY: &[(&str, &str)] = &[
     ("options", include_str!("../../stdlib/options.lua")),
 ];
 
-/// The version that is recorded for a module of the project, because such modules state none.
-const UNVERSIONED: &str = "unversioned";
+/// The version that is recorded for a module or a tree of the project, because these state none.
+pub(super) const UNVERSIONED: &str = "unversioned";
 
 /// The endings that turn the path of a module into the path of a file. For the directory of the
 /// project itself, only those of an `init` file apply.

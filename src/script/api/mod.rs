@@ -26,6 +26,7 @@ mod rng;
 mod step;
 mod streams;
 mod thresholds;
+mod tree;
 mod workload;
 
 pub(super) use client::ClientObject;
@@ -49,6 +50,7 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     metrics::register(lua, &bench, host)?;
     streams::register(lua, &bench, host)?;
     map::register(lua, &bench, host)?;
+    tree::register(lua, &bench, host)?;
     let names = bench.pairs::<String, Value>().map(|pair| Ok(pair?.0));
     let mut names = names.collect::<LuaResult<Vec<String>>>()?;
     names.sort();
