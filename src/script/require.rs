@@ -25,8 +25,17 @@ use crate::ir::source::Module;
 /// The modules of the standard library: path below `@bench/`, source text.
 const STANDARD_LIBRARY: &[(&str, &str)] = &[
     ("access", include_str!("../../stdlib/access.lua")),
+    ("arrivals", include_str!("../../stdlib/arrivals.lua")),
+    ("build", include_str!("../../stdlib/build.lua")),
+    ("clients", include_str!("../../stdlib/clients.lua")),
+    ("contention", include_str!("../../stdlib/contention.lua")),
+    ("database", include_str!("../../stdlib/database.lua")),
     ("distributions", include_str!("../../stdlib/distributions.lua")),
     ("files", include_str!("../../stdlib/files.lua")),
+    ("homes", include_str!("../../stdlib/homes.lua")),
+    ("logs", include_str!("../../stdlib/logs.lua")),
+    ("mail", include_str!("../../stdlib/mail.lua")),
+    ("media", include_str!("../../stdlib/media.lua")),
     ("office", include_str!("../../stdlib/office.lua")),
     ("options", include_str!("../../stdlib/options.lua")),
 ];
