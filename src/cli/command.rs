@@ -11,6 +11,7 @@ use super::run::RunArgs;
 use super::scan::ScanArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
+use super::test::TestArgs;
 use super::validate::ValidateArgs;
 
 /// A programmable workload engine for SMB file servers.
@@ -29,6 +30,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
+    Test(TestArgs),
     Targets(TargetsArgs),
     Scan(ScanArgs),
     Serve(ServeArgs),
@@ -44,7 +46,8 @@ impl Command {
             Command::Run(args) => Some(("run", &args.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
-            Command::Targets(_)
+            Command::Test(_)
+            | Command::Targets(_)
             | Command::Scan(_)
             | Command::Serve(_)
             | Command::Completions(_)

@@ -79,6 +79,7 @@ impl Command {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
             Command::Validate(_)
+            | Command::Test(_)
             | Command::Targets(_)
             | Command::Scan(_)
             | Command::Serve(_)

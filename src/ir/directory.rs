@@ -64,6 +64,37 @@ impl Directory {
         })?;
         regular(opened.into_std())
     }
+
+    /// Writes the file at `path`, which is relative to the directory, whole or not at all. Makes
+    /// the directories around it.
+    ///
+    /// # Errors
+    /// The operating system's reason, also for a link that leads out of the directory.
+    pub fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Some(parent) = path.parent() {
+            self.0.create_dir_all(parent)?;
+        }
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(format!(".{}.unfinished", std::process::id()));
+        let unfinished = Path::new(&unfinished);
+        let written =
+            self.0.write(unfinished, bytes).and_then(|()| self.0.rename(unfinished, &self.0, path));
+        if written.is_err() {
+            let _ = self.0.remove_file(unfinished);
+        }
+        written
+    }
+
+    /// Returns the names of at most `most` files and directories in the directory at `path`, which
+    /// is relative to this one. Leaves out names that are not UTF-8.
+    ///
+    /// # Errors
+    /// The operating system's reason.
+    pub fn file_names(&self, path: &Path, most: usize) -> io::Result<Vec<String>> {
+        let entries = self.0.read_dir(path)?.take(most);
+        let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
 }
 
 /// Returns the directory of the file at `path`.
