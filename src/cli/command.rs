@@ -8,6 +8,7 @@ use super::compile::CompileArgs;
 use super::completions::CompletionsArgs;
 use super::manual::ManArgs;
 use super::run::RunArgs;
+use super::scan::ScanArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::test::TestArgs;
@@ -31,6 +32,7 @@ pub enum Command {
     Validate(Box<ValidateArgs>),
     Test(TestArgs),
     Targets(TargetsArgs),
+    Scan(ScanArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -46,6 +48,7 @@ impl Command {
             Command::Validate(args) => Some(("validate", &args.stream)),
             Command::Test(_)
             | Command::Targets(_)
+            | Command::Scan(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,

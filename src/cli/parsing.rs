@@ -81,6 +81,7 @@ impl Command {
             Command::Validate(_)
             | Command::Test(_)
             | Command::Targets(_)
+            | Command::Scan(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(()),

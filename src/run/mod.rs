@@ -1,8 +1,9 @@
-//! The commands' work, put together from all other modules: [`run`], [`compile`], [`probe`],
-//! [`serve`] and [`test`].
+//! The commands' work, put together from all other modules: [`run`], [`compile`], [`scan`],
+//! [`probe`], [`serve`] and [`test`].
 
 mod clean;
 mod compile;
+mod destination;
 mod error;
 mod hooks;
 mod input;
@@ -18,6 +19,7 @@ mod phases;
 mod prepare;
 mod probe;
 mod processors;
+mod scan;
 mod serve;
 mod shards;
 #[cfg(test)]
@@ -30,12 +32,14 @@ mod test;
 mod test_files;
 mod threshold_checks;
 
-pub use compile::{Compiled, Destination, compile};
+pub use compile::{Compiled, compile};
+pub use destination::Destination;
 pub use error::RunError;
 pub use input::{DocumentScaling, Input, Stream};
 pub use lifecycle::{RunOutcome, run};
 pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 pub use probe::{ProbeOptions, probe};
+pub use scan::{Scanned, scan};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;
 pub use test::{TestEnding, TestRunOptions, test};

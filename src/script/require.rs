@@ -25,12 +25,25 @@ use crate::ir::source::Module;
 
 /// The modules of the standard library: path below `@bench/`, source text.
 const STANDARD_LIBRARY: &[(&str, &str)] = &[
+    ("access", include_str!("../../stdlib/access.lua")),
+    ("arrivals", include_str!("../../stdlib/arrivals.lua")),
+    ("build", include_str!("../../stdlib/build.lua")),
+    ("clients", include_str!("../../stdlib/clients.lua")),
+    ("contention", include_str!("../../stdlib/contention.lua")),
+    ("database", include_str!("../../stdlib/database.lua")),
+    ("distributions", include_str!("../../stdlib/distributions.lua")),
+    ("files", include_str!("../../stdlib/files.lua")),
+    ("homes", include_str!("../../stdlib/homes.lua")),
+    ("logs", include_str!("../../stdlib/logs.lua")),
+    ("mail", include_str!("../../stdlib/mail.lua")),
+    ("media", include_str!("../../stdlib/media.lua")),
     ("office", include_str!("../../stdlib/office.lua")),
+    ("options", include_str!("../../stdlib/options.lua")),
     ("test", include_str!("../../stdlib/test.lua")),
 ];
 
-/// The version that is recorded for a module of the project, because such modules state none.
-const UNVERSIONED: &str = "unversioned";
+/// The version that is recorded for a module or a tree of the project, because these state none.
+pub(super) const UNVERSIONED: &str = "unversioned";
 
 /// The endings that turn the path of a module into the path of a file. For the directory of the
 /// project itself, only those of an `init` file apply.
@@ -245,6 +258,9 @@ impl Resolver {
 }
 
 fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
+    if path.as_os_str().is_empty() {
+        return Err("names no module; add its name, such as \"@bench/office\"".into());
+    }
     let found = STANDARD_LIBRARY.iter().find(|(known, _)| Path::new(known) == path);
     found.map(|(_, source)| *source).ok_or_else(|| {
         let known: Vec<String> =

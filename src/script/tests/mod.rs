@@ -26,10 +26,12 @@ mod params;
 mod random;
 mod sandbox;
 mod shared_state_check;
+mod standard_library;
 mod steps;
 mod streams;
 mod stubs;
 mod testing;
+mod trees;
 mod workloads;
 
 /// A script in a directory of its own.
