@@ -112,6 +112,7 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
             "smbench-targets-list.1",
             "smbench-targets-probe.1",
             "smbench-targets.1",
+            "smbench-test.1",
             "smbench-validate.1",
             "smbench.1",
         ]
