@@ -482,9 +482,10 @@ function Set:read_whole(c, number, block, given)
 end
 
 ---Returns the client's own files of the set, and which of them exist: the same object for
----each call of the same client. It is part c.id of the set.
+---each call of the same client. It is part c.id of the set, or the whole set if no other
+---client uses it.
 ---@param c bench.Client
----@param clients integer number of clients that share the set
+---@param clients? integer number of clients that share the set (default: the set is the client's own)
 ---@return bench.FileSlots
 function Set:slots(c, clients)
   local user = c.user
@@ -492,7 +493,8 @@ function Set:slots(c, clients)
   if slots then
     return slots
   end
-  local part = c.id
+  local part = clients and c.id or 0
+  clients = clients or 1
   local problem = no_part(part, clients)
   if problem then
     error(problem, 2)

@@ -9,6 +9,7 @@ use super::completions::CompletionsArgs;
 use super::manual::ManArgs;
 use super::run::RunArgs;
 use super::scan::ScanArgs;
+use super::scripts::ScriptsArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::validate::ValidateArgs;
@@ -31,6 +32,7 @@ pub enum Command {
     Validate(Box<ValidateArgs>),
     Targets(TargetsArgs),
     Scan(ScanArgs),
+    Scripts(ScriptsArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -46,6 +48,7 @@ impl Command {
             Command::Validate(args) => Some(("validate", &args.stream)),
             Command::Targets(_)
             | Command::Scan(_)
+            | Command::Scripts(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,

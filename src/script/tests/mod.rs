@@ -24,6 +24,7 @@ mod operations;
 mod pace;
 mod params;
 mod random;
+mod ready_workloads;
 mod sandbox;
 mod shared_state_check;
 mod steps;
@@ -43,7 +44,9 @@ fn script(text: &str) -> Written {
     let path = folder.path().join("s.lua");
     std::fs::write(&path, text).unwrap();
     let shown = Some("s.lua".into());
-    let options = ScriptOptions { path, shown, iterations: Some(1), ..ScriptOptions::default() };
+    let location = path.into();
+    let options =
+        ScriptOptions { location, shown, iterations: Some(1), ..ScriptOptions::default() };
     Written { folder, options }
 }
 
