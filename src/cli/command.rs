@@ -9,6 +9,7 @@ use super::completions::CompletionsArgs;
 use super::manual::ManArgs;
 use super::run::RunArgs;
 use super::scan::ScanArgs;
+use super::scripts::ScriptsArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::test::TestArgs;
@@ -33,6 +34,7 @@ pub enum Command {
     Test(TestArgs),
     Targets(TargetsArgs),
     Scan(ScanArgs),
+    Scripts(ScriptsArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -49,6 +51,7 @@ impl Command {
             Command::Test(_)
             | Command::Targets(_)
             | Command::Scan(_)
+            | Command::Scripts(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,
