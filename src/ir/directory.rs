@@ -75,7 +75,7 @@ impl Directory {
             self.0.create_dir_all(parent)?;
         }
         let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(format!(".{}.unfinished", std::process::id()));
+        unfinished.push(".unfinished");
         let unfinished = Path::new(&unfinished);
         let written =
             self.0.write(unfinished, bytes).and_then(|()| self.0.rename(unfinished, &self.0, path));
