@@ -109,7 +109,8 @@ function M.after_each(body)
 end
 
 ---Returns the operations that a function makes as a client's setup, iteration or
----teardown, at most 100,000.
+---teardown, at most 100,000. Think time belongs to the operation after it, so that
+---after the last operation is not seen.
 ---@param body fun(c: bench.Client, rng: bench.Rng)
 ---@param options? bench.test.RecordOptions
 ---@return bench.test.Operations

@@ -42,6 +42,10 @@ impl Junit {
             let mut case = TestCase::new(readable(&test.name), status);
             case.set_classname(readable(&file.path.display().to_string()));
             case.set_time(test.elapsed);
+            if let Some((file, line)) = test.place.rsplit_once(':') {
+                case.extra.insert("file".into(), readable(file).into());
+                case.extra.insert("line".into(), line.into());
+            }
             if let Some(printed) = printed(&test.printed) {
                 case.set_system_out(printed);
             }

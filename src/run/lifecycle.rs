@@ -393,7 +393,7 @@ impl Run<'_> {
             let spans = PhaseSpan::chain(phases);
             let (mut interrupted, mut ended) = (false, false);
             let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
-            let stop_ns = self.options.stop_after.map(|after| clock.now_ns() + nanoseconds(after));
+            let mut stop_ns = self.options.stop_after.map(|after| clock.now_ns().saturating_add(nanoseconds(after)));
             let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
             loop {
                 let now_ns = clock.now_ns();
@@ -420,7 +420,8 @@ impl Run<'_> {
                     changed = orders.changed() => changed?,
                     () = next_phase, if next_phase_ns.is_some() => {}
                     () = thresholds.follow(zero_ns, coordinator, &**clock, phases, &custom) => {}
-                    () = clock.sleep_until(stop_ns.unwrap_or(u64::MAX)), if stop_ns.is_some_and(|ns| ns > now_ns) => {
+                    () = clock.sleep_until(stop_ns.unwrap_or(u64::MAX)), if stop_ns.is_some() => {
+                        stop_ns = None;
                         coordinator.stop();
                     }
                     () = hooks.ends_the_run() => coordinator.cut(CutReason::Aborted),

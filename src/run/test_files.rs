@@ -150,4 +150,12 @@ mod tests {
         let missing = find_test_files(&[root.join("none")]).unwrap_err();
         assert!(format!("{missing:#}").contains("none: No such file"), "{missing:#}");
     }
+    #[test]
+    fn directories_that_are_too_deep_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let deep: PathBuf = std::iter::repeat_n("d", MAX_DEPTH + 1).collect();
+        fs::create_dir_all(place.path().join(deep)).unwrap();
+        let refused = find_test_files(&[place.path().to_path_buf()]).unwrap_err().to_string();
+        assert!(refused.ends_with("/d is more than 64 levels deep"), "{refused}");
+    }
 }

@@ -212,7 +212,7 @@ root = tree.parse('out.xml').getroot()
 print(root.tag, root.get('tests'), root.get('failures'), root.get('errors'))
 for case in root.iter('testcase'):
     kinds = [child.tag for child in case if child.tag in ('failure', 'error')]
-    print(case.get('classname'), ascii(case.get('name')), kinds)
+    print(case.get('classname'), ascii(case.get('name')), kinds, case.get('file'), case.get('line'))
 ";
     let mut python = Command::new("python3");
     let output = python
@@ -225,15 +225,16 @@ for case in root.iter('testcase'):
     let lines: Vec<&str> = read.lines().collect();
     assert_eq!(lines[0], "testsuites 4 1 1");
     assert!(
-        lines[1].starts_with("a_test.lua 'a <b> & \"c\" ") && lines[1].ends_with("['failure']"),
+        lines[1].starts_with("a_test.lua 'a <b> & \"c\" ")
+            && lines[1].ends_with("['failure'] a_test.lua 2"),
         "{read}"
     );
     assert_eq!(
         lines[2..],
         [
-            "a_test.lua 'fine' []",
-            "b_test.lua 'the file loads' ['error']",
-            "c_test.lua 'mail > is sent' []"
+            "a_test.lua 'fine' [] a_test.lua 3",
+            "b_test.lua 'the file loads' ['error'] None None",
+            "c_test.lua 'mail > is sent' [] c_test.lua 2"
         ]
     );
     let message = place.smbench("test c_test.lua --junit none/out.xml").end().exits(2).stderr;
