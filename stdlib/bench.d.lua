@@ -1,6 +1,13 @@
 ---@meta
 -- The whole API of smbench scripts, for editors that read LuaCATS annotations.
--- Put this file where your editor finds it. Scripts do not load it.
+-- `smbench new` and `smbench definitions` put it where editors find it. Scripts do not
+-- load it. bench.d.luau and docs/lua-api.md are generated from it: a comment that begins
+-- with "# " starts a section of that page.
+
+-- # Modules
+--
+-- A script can be split into files. smbench.toml marks the directory of a project, and
+-- `require` reaches every file of the project and the standard library in smbench.
 
 ---Loads a module once and returns it, at the top level of a script or module only.
 ---The path begins with "./" or "../" (relative to the directory of the file), "@self/"
@@ -10,6 +17,8 @@
 ---@param path string
 ---@return any
 function require(path) end
+
+-- # Durations, sizes and expectations
 
 ---A string with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
 ---@alias bench.Duration string|number
@@ -23,6 +32,10 @@ function require(path) end
 ---listed are failures. To allow success as well, list it:
 ---{ "SUCCESS", "SHARING_VIOLATION" }.
 ---@alias bench.Expect string|string[]
+
+-- # The client
+--
+-- The first argument of setup, iteration and teardown.
 
 ---The handle that `c:open` returns. It is valid until `c:close`, and only for its
 ---client. Handles from setup are valid in iterations, but teardown starts without
@@ -192,6 +205,10 @@ function Client:running() end
 ---@return T...
 function Client:step(name, body) end
 
+-- # Random numbers
+--
+-- The second argument of setup, iteration and teardown, and what `bench.rng` returns.
+
 ---The random numbers of the running client, the same on every run and host. They
 ---have fractions unless a method returns whole numbers; math.floor makes offsets
 ---and lengths of them.
@@ -263,6 +280,8 @@ function Rng:pick(list, weights) end
 ---@param list T[]
 ---@return T[]
 function Rng:shuffle(list) end
+
+-- # Parameters and workloads
 
 ---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
 
@@ -344,6 +363,8 @@ function bench.teardown(section) end
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 
+-- # Breaks, and the pace of iterations
+
 ---Sets how clients answer when the server breaks an oplock or a lease, for one
 ---workload or for all. Without it, they acknowledge at once.
 ---@param policy bench.OnBreak
@@ -374,6 +395,8 @@ function bench.closed_loop(options) end
 ---@param options bench.OpenLoop
 ---@return bench.Pace
 function bench.open_loop(options) end
+
+-- # Thresholds
 
 ---A condition on one metric of the run, such as "read.response.p99 < 20ms":
 ---`<metric> <operator> <value>`, with the operators < <= > >= == !=.
@@ -442,7 +465,8 @@ function bench.open_loop(options) end
 ---setup still do.
 ---@param thresholds (bench.Expression|bench.Threshold)[]
 function bench.thresholds(thresholds) end
--- Hooks ------------------------------------------------------------------------
+
+-- # Hooks
 --
 -- Hooks run in a VM of their own, beside the load, and nothing ever waits for
 -- them. Events for which they are too slow are dropped, counted and reported, and
@@ -501,11 +525,7 @@ bench.status = {}
 ---@type table
 bench.state = {}
 
--- Metrics are declared at the top of the script and updated in hooks. Each metric
--- has separate values for at most 100 combinations of tags; further combinations
--- count only in the metric as a whole.
-
----@alias bench.Tags table<string, string|number|boolean>
+-- # Streams and stages
 
 ---A stream of operations of a document. The script runs every stream that no other
 ---stream is made of, beside its own workloads.
@@ -581,13 +601,18 @@ function bench.filter(conditions) end
 ---@field at? bench.Duration nanoseconds from time zero
 ---@field after? bench.Duration nanoseconds since the client's previous operation
 
+---What a function of `bench.map` makes operations with: `emit(op)` passes the operation on,
+---and the methods of a client make others.
+---@class bench.Emit: bench.Client
+---@overload fun(op: bench.MappedOperation)
+
 ---Calls a function for each operation of a stream. It may emit the operation with
 ---`emit(op)`, none, or several; other operations are made as in an iteration, such as
 ---`emit:stat(op.path)`. The first one made has the time and the step of `op`, and the
 ---others follow it. At most 1,000 are made of one.
 ---If the open of a handle is not emitted, the function is not called for what is done on
 ---the handle. A close that it does not emit is made all the same.
----@param map fun(op: bench.MappedOperation, emit: bench.Client, rng: bench.Rng)
+---@param map fun(op: bench.MappedOperation, emit: bench.Emit, rng: bench.Rng)
 ---@return bench.Stage
 function bench.map(map) end
 
@@ -655,6 +680,14 @@ function bench.mix(rules) end
 ---@param rules bench.PathRule[]
 ---@return bench.Stage
 function bench.rewrite_paths(rules) end
+
+-- # Metrics
+--
+-- Metrics are declared at the top of the script and updated in hooks. Each metric
+-- has separate values for at most 100 combinations of tags; further combinations
+-- count only in the metric as a whole.
+
+---@alias bench.Tags table<string, string|number|boolean>
 
 ---@class (exact) bench.MetricOptions
 ---@field tags? string[] the names that tags may have (default: any)

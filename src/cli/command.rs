@@ -6,7 +6,9 @@ use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::completions::CompletionsArgs;
+use super::definitions::DefinitionsArgs;
 use super::manual::ManArgs;
+use super::new::NewArgs;
 use super::run::RunArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
@@ -28,6 +30,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
+    New(NewArgs),
+    Definitions(DefinitionsArgs),
     Targets(TargetsArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
@@ -42,9 +46,12 @@ impl Command {
             Command::Run(args) => Some(("run", &args.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
-            Command::Targets(_) | Command::Serve(_) | Command::Completions(_) | Command::Man(_) => {
-                None
-            }
+            Command::New(_)
+            | Command::Definitions(_)
+            | Command::Targets(_)
+            | Command::Serve(_)
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 //! path can be restricted to stay inside a directory.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -54,15 +54,51 @@ impl Directory {
     pub fn regular_file(&self, path: &Path) -> Result<(File, u64), OpenError> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(FLAGS);
-        let opened = self.0.open_with(path, &options).map_err(|error| {
-            // An error of the operating system has an error number; an error of cap-std has none.
-            let denied = error.kind() == io::ErrorKind::PermissionDenied;
-            match denied && error.raw_os_error().is_none() {
-                true => OpenError::Outside,
-                false => OpenError::Unreadable(error),
-            }
-        })?;
+        let opened = self.0.open_with(path, &options).map_err(open_error)?;
         regular(opened.into_std())
+    }
+
+    /// Creates the directory at `path`, and those above it that are missing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn create_directories(&self, path: &Path) -> Result<(), OpenError> {
+        self.0.create_dir_all(path).map_err(open_error)
+    }
+
+    /// Replaces the file at `path`, or creates it. A reader sees the old content or the new one. A
+    /// symbolic link at `path` is replaced itself.
+    ///
+    /// # Errors
+    /// [`OpenError`]. The old file remains then.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        match self.0.remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open_error(error)),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let mut file = self.0.open_with(&new, &options).map_err(open_error)?;
+        let replaced = file
+            .write_all(content)
+            .and_then(|()| self.0.rename(&new, &self.0, path))
+            .map_err(open_error);
+        if replaced.is_err() {
+            let _ = self.0.remove_file(&new);
+        }
+        replaced
+    }
+}
+
+fn open_error(error: io::Error) -> OpenError {
+    // An error of the operating system has an error number; an error of cap-std has none.
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    match denied && error.raw_os_error().is_none() {
+        true => OpenError::Outside,
+        false => OpenError::Unreadable(error),
     }
 }
 
@@ -144,6 +180,40 @@ mod tests {
             assert!(open(path).unwrap_err().starts_with(error), "{path}: {:?}", open(path));
         }
         assert_eq!(text(regular_file(&inner.join("absolute"))), Ok("outside".into()));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_only_within_the_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let (inner, secret) = (place.path().join("inner"), place.path().join("secret"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(&secret, "outside").unwrap();
+        symlink("..", inner.join("up")).unwrap();
+        symlink("../secret", inner.join("link")).unwrap();
+        let directory = Directory::open(&inner).unwrap();
+        directory.create_directories("a/b".as_ref()).unwrap();
+        for content in ["first", "second"] {
+            fs::write(inner.join("a/b/file.new"), "left by a program that was ended").unwrap();
+            directory.replace("a/b/file".as_ref(), content.as_bytes()).unwrap();
+            assert_eq!(text(directory.regular_file("a/b/file".as_ref())), Ok(content.into()));
+        }
+        directory.replace("link".as_ref(), b"inside").unwrap();
+        assert_eq!(text(regular_file(&inner.join("link"))), Ok("inside".into()));
+        for refused in [
+            directory.replace("up/secret".as_ref(), b"changed"),
+            directory.replace("../secret".as_ref(), b"changed"),
+            directory.create_directories("up/new".as_ref()),
+        ] {
+            assert!(matches!(refused, Err(OpenError::Outside)), "{refused:?}");
+        }
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "outside");
+        fs::create_dir(inner.join("taken")).unwrap();
+        directory.replace("taken".as_ref(), b"file").unwrap_err();
+        let mut names: Vec<_> =
+            fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "link", "taken", "up"]);
+        assert_eq!(fs::read_dir(inner.join("a/b")).unwrap().count(), 1);
     }
 
     #[test]

@@ -17,13 +17,12 @@ use super::chunks::{load_chunk, shown_path};
 use super::error::ScriptError;
 use super::host::ScriptHost;
 use super::members::GLOBALS;
-use super::project::{MANIFEST, MAX_PATH_BYTES, Project};
+use super::project::{MAX_PATH_BYTES, Project};
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
-
-/// The modules of the standard library: path below `@bench/`, source text.
-const STANDARD_LIBRARY: &[(&str, &str)] = &[("office", include_str!("../../stdlib/office.lua"))];
+use crate::project::manifest::MANIFEST;
+use crate::project::standard_library;
 
 /// The version that is recorded for a module of the project, because such modules state none.
 const UNVERSIONED: &str = "unversioned";
@@ -169,7 +168,7 @@ fn check_path(path: &str, quoted: &str) -> Result<(), String> {
     let bare = path.strip_suffix(".luau").or_else(|| path.strip_suffix(".lua")).unwrap_or(path);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let below = path.strip_prefix("std.").unwrap_or(path);
-    let meant = match STANDARD_LIBRARY.iter().find(|(name, _)| *name == below) {
+    let meant = match standard_library::MODULES.iter().find(|(name, _)| *name == below) {
         Some((name, _)) => format!(": write require(\"@bench/{name}\")"),
         None if path.is_empty() || path.starts_with(['/', '.']) || !path.chars().all(plain) => {
             String::new()
@@ -238,10 +237,10 @@ impl Resolver {
 }
 
 fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
-    let found = STANDARD_LIBRARY.iter().find(|(known, _)| Path::new(known) == path);
+    let found = standard_library::MODULES.iter().find(|(known, _)| Path::new(known) == path);
     found.map(|(_, source)| *source).ok_or_else(|| {
         let known: Vec<String> =
-            STANDARD_LIBRARY.iter().map(|(known, _)| format!("@bench/{known}")).collect();
+            standard_library::MODULES.iter().map(|(known, _)| format!("@bench/{known}")).collect();
         let known = known.iter().map(String::as_str);
         format!("not found: {}", unknown("module", name, known))
     })
