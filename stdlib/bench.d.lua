@@ -229,23 +229,27 @@ function Rng:float() end
 ---@return boolean
 function Rng:bool(probability) end
 
+---A number, or a duration ("5ms") or a size ("64KiB") as a string, which stands for a
+---number of nanoseconds or of bytes. Write minutes as "5min": "5m" could be mebibytes.
+---@alias bench.Quantity number|string
+
 ---Draws from an exponential distribution with this mean.
----@param mean number
+---@param mean bench.Quantity
 ---@return number
 function Rng:exp(mean) end
 
 ---Draws from a normal distribution. Two of three values lie within one standard
 ---deviation of the mean. Values below 0 are possible: use math.max(0, …) if they
 ---make no sense.
----@param mean number
----@param deviation number the standard deviation
+---@param mean bench.Quantity
+---@param deviation bench.Quantity the standard deviation, of the same kind as the mean
 ---@return number
 function Rng:normal(mean, deviation) end
 
 ---Draws from a lognormal distribution, as sizes of files and think times often
 ---have. Half of the values lie below the median, and two of three within a factor
 ---math.exp(sigma) of it. The mean of the logarithm is math.log(median). The mean is median * math.exp(sigma^2 / 2).
----@param median number
+---@param median bench.Quantity
 ---@param sigma number the standard deviation of the (natural) logarithm, 0 to 10
 ---@return number
 function Rng:lognormal(median, sigma) end
@@ -253,7 +257,7 @@ function Rng:lognormal(median, sigma) end
 ---Draws from Pareto's distribution: at least scale, and above x with the
 ---probability (scale / x)^shape. The smaller the shape, the heavier the tail: with
 ---a shape up to 1 there is no mean, up to 2 no variance.
----@param scale number the smallest value
+---@param scale bench.Quantity the smallest value
 ---@param shape number at least 0.1
 ---@return number
 function Rng:pareto(scale, shape) end
@@ -348,6 +352,17 @@ function bench.choose(choices) end
 ---@param name string
 ---@return bench.Rng
 function bench.rng(name) end
+
+---Returns a size as a number of bytes: bench.bytes("64KiB") is 65536. Allowed anywhere.
+---@param size bench.Size up to 2^53
+---@return integer
+function bench.bytes(size) end
+
+---Returns a duration as a number of nanoseconds: bench.nanoseconds("5ms") is 5000000.
+---Allowed anywhere.
+---@param duration bench.Duration
+---@return integer
+function bench.nanoseconds(duration) end
 
 ---Runs a function once per run, before every client's setup.
 ---@param section bench.Section
@@ -547,6 +562,23 @@ bench.state = {}
 ---@param path string such as "day.jsonl"
 ---@return bench.Stream
 function bench.load(path) end
+
+---A directory of a scanned tree.
+---@class (exact) bench.TreeDirectory
+---@field parent? integer the index of its parent in the list, which is smaller than its own; nil for the first
+---@field name? string its name, if the tree was scanned with --names; nil for the first
+---@field files integer[] the sizes of its files in bytes
+---@field names? string[] the names of its files, if the tree was scanned with --names
+
+---The shape of a directory tree.
+---@class (exact) bench.Tree
+---@field directories bench.TreeDirectory[]
+
+---Reads the shape of a directory tree that `smbench scan DIR -o tree.json` wrote. The
+---tables cannot be changed. The path is found as that of `bench.load`.
+---@param path string such as "tree.json"
+---@return bench.Tree
+function bench.tree(path) end
 
 ---Passes a stream through stages, in their order. Nothing is read before the run needs it.
 ---An operation on a handle has the path of the handle's open. A stage that drops an open

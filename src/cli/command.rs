@@ -10,6 +10,7 @@ use super::definitions::DefinitionsArgs;
 use super::manual::ManArgs;
 use super::new::NewArgs;
 use super::run::RunArgs;
+use super::scan::ScanArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::validate::ValidateArgs;
@@ -33,6 +34,7 @@ pub enum Command {
     New(NewArgs),
     Definitions(DefinitionsArgs),
     Targets(TargetsArgs),
+    Scan(ScanArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -49,6 +51,7 @@ impl Command {
             Command::New(_)
             | Command::Definitions(_)
             | Command::Targets(_)
+            | Command::Scan(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,

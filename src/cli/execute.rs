@@ -21,6 +21,7 @@ use super::password::password;
 use super::probe::{render_probe, render_targets};
 use super::report::render;
 use super::run::RunArgs;
+use super::scan::{ScanArgs, described};
 use super::serve::ServeArgs;
 use super::standard_output::print;
 use super::style::Style;
@@ -78,6 +79,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
             TargetsCommand::List(args) => list_targets(args)?,
             TargetsCommand::Probe(args) => return probe(args),
         },
+        Command::Scan(args) => scan(args)?,
         Command::Serve(args) => serve(args)?,
         Command::Completions(args) => say(&completions(args.shell, definitions()))?,
         Command::Man(args) => man(args)?,
@@ -343,6 +345,24 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         }
     }
     Ok(report.exit_code)
+}
+
+fn scan(args: &ScanArgs) -> Result<(), RunError> {
+    let output = match args.output.as_os_str().as_encoded_bytes() {
+        b"-" => Destination::Stdout,
+        _ => Destination::File { path: args.output.clone(), force: args.force },
+    };
+    let scanned = match run::scan(&args.directory, args.names, &output) {
+        // The reader, such as `| head`, has closed the pipe.
+        Err(error) if error.is_broken_pipe() => return Ok(()),
+        scanned => scanned?,
+    };
+    let (line, warning) = described(&scanned);
+    report(LineKind::Note, &line);
+    if let Some(warning) = warning {
+        report(LineKind::Warning, &printable(&warning, MAX_ERROR_CHARS));
+    }
+    Ok(())
 }
 
 fn serve(args: &ServeArgs) -> Result<(), RunError> {

@@ -23,6 +23,7 @@ mod password;
 mod probe;
 mod report;
 mod run;
+mod scan;
 mod serve;
 mod standard_output;
 mod style;

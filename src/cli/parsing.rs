@@ -82,6 +82,7 @@ impl Command {
             | Command::New(_)
             | Command::Definitions(_)
             | Command::Targets(_)
+            | Command::Scan(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(()),

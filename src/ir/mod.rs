@@ -8,6 +8,7 @@ pub mod document;
 mod due;
 pub mod event;
 pub mod feature;
+pub mod file_tree;
 pub mod foreign_words;
 mod nominal;
 pub mod operation;

@@ -15,6 +15,33 @@ pub enum UnitError {
         "{0:?} is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes"
     )]
     Size(String),
+    #[error(
+        "{0:?} is neither a duration nor a size: write a number and a unit, such as \"5ms\" or \"64KiB\""
+    )]
+    Quantity(String),
+    #[error(
+        "{0:?} may be a duration or a size: write \"5min\" for minutes, and \"5MiB\" for mebibytes"
+    )]
+    Ambiguous(String),
+}
+
+/// The kind of a quantity that was written with a unit, or as a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuantityKind {
+    /// A duration, in nanoseconds.
+    Duration,
+    /// A size, in bytes.
+    Size,
+}
+
+impl QuantityKind {
+    /// Returns the word for this kind.
+    pub fn name(self) -> &'static str {
+        match self {
+            QuantityKind::Duration => "duration",
+            QuantityKind::Size => "size",
+        }
+    }
 }
 
 /// Returns a duration in nanoseconds; one that is too long becomes the longest that fits.
@@ -68,6 +95,21 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         .filter(|(_, parts_a_unit_of_one)| !parts_a_unit_of_one)
         .map(|(rounded, _)| rounded)
         .ok_or_else(|| UnitError::Size(text.chars().take(40).collect()))
+}
+
+/// Parses a duration or a size, and returns nanoseconds or bytes. A number without a unit is a size.
+///
+/// # Errors
+/// [`UnitError::Quantity`] for a string that is neither, and [`UnitError::Ambiguous`] for one that
+/// can be both, such as `5m`.
+pub fn parse_quantity(text: &str) -> Result<(u64, QuantityKind), UnitError> {
+    let quoted = || text.chars().take(40).collect();
+    match (parse_duration_ns(text), parse_size(text)) {
+        (Ok(ns), Ok(bytes)) if ns != bytes => Err(UnitError::Ambiguous(quoted())),
+        (_, Ok(bytes)) => Ok((bytes, QuantityKind::Size)),
+        (Ok(ns), Err(_)) => Ok((ns, QuantityKind::Duration)),
+        (Err(_), Err(_)) => Err(UnitError::Quantity(quoted())),
+    }
 }
 
 /// Digits of a fraction that are looked at: further ones are less than a byte of
@@ -140,6 +182,19 @@ mod tests {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_size("4096.0"), Ok(4_096));
+    }
+
+    #[test]
+    fn a_quantity_is_a_duration_or_a_size_and_never_both() {
+        assert_eq!(parse_quantity("5ms"), Ok((5_000_000, QuantityKind::Duration)));
+        assert_eq!(parse_quantity("5min"), Ok((300_000_000_000, QuantityKind::Duration)));
+        assert_eq!(parse_quantity("64KiB"), Ok((65_536, QuantityKind::Size)));
+        assert_eq!(parse_quantity("4096"), Ok((4_096, QuantityKind::Size)));
+        assert_eq!(parse_quantity("0"), Ok((0, QuantityKind::Size)));
+        assert_eq!(parse_quantity("5m"), Err(UnitError::Ambiguous("5m".into())));
+        for bad in ["lots", "", "-5ms", "5 parsec", "1.5"] {
+            assert_eq!(parse_quantity(bad), Err(UnitError::Quantity(bad.into())));
+        }
     }
 
     #[test]

@@ -2,7 +2,13 @@
 //! definitions of the API for editors.
 
 /// The name and the source text of each module.
-pub const MODULES: &[(&str, &str)] = &[("office", include_str!("../../stdlib/office.lua"))];
+pub const MODULES: &[(&str, &str)] = &[
+    ("access", include_str!("../../stdlib/access.lua")),
+    ("distributions", include_str!("../../stdlib/distributions.lua")),
+    ("files", include_str!("../../stdlib/files.lua")),
+    ("office", include_str!("../../stdlib/office.lua")),
+    ("options", include_str!("../../stdlib/options.lua")),
+];
 
 /// The API in LuaCATS, for lua-language-server and EmmyLua. It is the source of
 /// [`LUAU_DEFINITIONS`] and of `docs/lua-api.md`, which `tests/definitions` generates.

@@ -1,39 +1,25 @@
 //! `smbench compile`: the conversion of a script or document to a document.
 
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context;
 
+use super::destination::Destination;
 use super::error::RunError;
 use super::input::{DocumentScaling, Input};
-use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::OperationSource;
 use crate::ir::compile::{self, CompileBounds, CompileError, CompileReport};
-use crate::ir::directory::directory_of;
 use crate::ir::document::Format;
 use crate::ir::document::convert;
 use crate::ir::document::{self, LoadOptions};
 use crate::ir::phases::total_ns;
 use crate::observability::progress_lines::{ProgressLines, StageProgress};
-use crate::observability::results::{missing_parent, persist_new, unfinished_file};
 use crate::observability::rounding::nonzero;
 use crate::observability::text::counted;
 use crate::script::{Script, ScriptOptions};
-
-/// The destination of a document.
-#[derive(Clone, Debug)]
-pub enum Destination {
-    Stdout,
-    File {
-        path: PathBuf,
-        /// Whether an existing file may be replaced.
-        force: bool,
-    },
-}
 
 /// Facts on a document that was written.
 #[derive(Clone, Debug)]
@@ -73,23 +59,8 @@ pub fn compile(
     output: &Destination,
 ) -> Result<Compiled, RunError> {
     let written = Arc::new(AtomicU64::new(0));
-    let _lines = progress_lines(input, written.clone());
-    match output {
-        Destination::Stdout => {
-            let out = Counted { out: io::stdout().lock(), written };
-            let mut out = BufWriter::with_capacity(1 << 18, out);
-            let compiled = write(input, bounds, format, &mut out).map_err(RunError::invalid)?;
-            out.flush().context("standard output").map_err(RunError::invalid)?;
-            Ok(compiled)
-        }
-        Destination::File { path, force } => {
-            if !force && path.exists() {
-                let error = anyhow::anyhow!("{} exists; --force replaces it", path.display());
-                return Err(RunError::invalid(error));
-            }
-            to_file(input, bounds, format, (path, *force), written).map_err(RunError::invalid)
-        }
-    }
+    let _lines = progress_lines(input, Arc::clone(&written));
+    output.write(written, |out| write(input, bounds, format, out))
 }
 
 /// Starts lines of progress with the number of bytes written, for documents that take long.
@@ -100,65 +71,6 @@ fn progress_lines(input: &Input, written: Arc<AtomicU64>) -> ProgressLines {
         let extent = Some(format!("({} MiB written)", nonzero(mib, 1)));
         StageProgress { stage: stage.clone(), extent, counts: None }
     })
-}
-
-/// A writer that counts its bytes.
-struct Counted<W> {
-    out: W,
-    written: Arc<AtomicU64>,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.written.fetch_add(count as u64, Relaxed);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-fn to_file(
-    input: &Input,
-    bounds: CompileBounds,
-    format: Format,
-    (path, force): (&Path, bool),
-    written: Arc<AtomicU64>,
-) -> anyhow::Result<Compiled> {
-    let directory = directory_of(path);
-    if let Some(parent) = missing_parent(path) {
-        anyhow::bail!(
-            "--output {}: there is no directory {}; create it first, or name another path",
-            path.display(),
-            parent.display()
-        );
-    }
-    let cannot = || format!("cannot write {}", path.display());
-    let signals = Signals::listen().with_context(cannot)?;
-    let made = unfinished_file(".smbench", directory).map_err(without_temporary_name);
-    let mut file = made.with_context(cannot)?;
-    remove_when_interrupted(signals, file.path().to_path_buf()).with_context(cannot)?;
-    // Writes bypass `file`, whose errors would name its temporary path.
-    let out = Counted { out: file.as_file_mut(), written };
-    let mut out = BufWriter::with_capacity(1 << 18, out);
-    let compiled = write(input, bounds, format, &mut out)?;
-    out.flush().with_context(cannot)?;
-    drop(out);
-    match force {
-        true => file.persist(path).map(drop).map_err(Into::into),
-        false => persist_new(file, path),
-    }
-    .with_context(cannot)?;
-    Ok(compiled)
-}
-
-/// Returns the error of crate tempfile without the name of the temporary file.
-fn without_temporary_name(error: io::Error) -> io::Error {
-    let text = error.to_string();
-    let (cause, _) = text.split_once(" at path ").unwrap_or((&text, ""));
-    io::Error::other(cause.to_string())
 }
 
 fn write(

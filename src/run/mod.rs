@@ -1,8 +1,9 @@
-//! The commands' work, put together from all other modules: [`run`], [`compile`], [`probe`] and
-//! [`serve`].
+//! The commands' work, put together from all other modules: [`run`], [`compile`], [`scan`],
+//! [`probe`] and [`serve`].
 
 mod clean;
 mod compile;
+mod destination;
 mod error;
 mod hooks;
 mod input;
@@ -18,6 +19,7 @@ mod phases;
 mod prepare;
 mod probe;
 mod processors;
+mod scan;
 mod serve;
 mod shards;
 #[cfg(test)]
@@ -28,11 +30,13 @@ mod signals;
 mod stage_display;
 mod threshold_checks;
 
-pub use compile::{Compiled, Destination, compile};
+pub use compile::{Compiled, compile};
+pub use destination::Destination;
 pub use error::RunError;
 pub use input::{DocumentScaling, Input, Stream};
 pub use lifecycle::{RunOutcome, run};
 pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
 pub use probe::{ProbeOptions, probe};
+pub use scan::{Scanned, scan};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;

@@ -29,6 +29,7 @@ mod order_check;
 mod pace;
 mod printing;
 mod project;
+mod project_files;
 mod require;
 mod result_hints;
 mod sandbox;

@@ -24,8 +24,8 @@ use crate::ir::source::Module;
 use crate::project::manifest::MANIFEST;
 use crate::project::standard_library;
 
-/// The version that is recorded for a module of the project, because such modules state none.
-const UNVERSIONED: &str = "unversioned";
+/// The version that is recorded for a module or a tree of the project, because these state none.
+pub(super) const UNVERSIONED: &str = "unversioned";
 
 /// The endings that turn the path of a module into the path of a file. For the directory of the
 /// project itself, only those of an `init` file apply.
@@ -237,6 +237,9 @@ impl Resolver {
 }
 
 fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
+    if path.as_os_str().is_empty() {
+        return Err("names no module; add its name, such as \"@bench/office\"".into());
+    }
     let found = standard_library::MODULES.iter().find(|(known, _)| Path::new(known) == path);
     found.map(|(_, source)| *source).ok_or_else(|| {
         let known: Vec<String> =

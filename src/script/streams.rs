@@ -1,16 +1,13 @@
 //! The streams that a script makes of documents.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::error::ScriptError;
 use super::host::ScriptHost;
 use super::options::ScriptOptions;
+use super::project_files::FileOfScript;
 use super::stream_plan::{PlacedStage, PlanKind, StreamPlan};
-use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::document::{LoadOptions, load_opened};
 use crate::transform::{
     DocumentStream, MergeInput, OperationStream, StagePlace, TransformError, merge,
@@ -96,69 +93,26 @@ impl<'b> StreamBuilder<'b> {
         path: &str,
         place: &str,
     ) -> Result<Rc<dyn OperationStream>, ScriptError> {
-        let given = self.options.params.iter().any(|(_, value)| value == path);
+        let project = &self.host.project;
+        let file = FileOfScript::new(project, &self.options.params, path);
         let load_options = LoadOptions {
             strict: self.options.strict,
             blob_directories: self.options.blob_directories.clone(),
         };
-        let project = &self.host.project;
-        let within = project.script.parent().unwrap_or(Path::new("")).join(path);
-        // A path from the command line may name any file, and starts from the current directory.
-        let shown = if given { PathBuf::from(path) } else { project.shown(&within) };
         let read = || {
-            let of_project = match Path::new(path).is_absolute() {
-                true => Err(OpenError::Outside),
-                false => project.directory.regular_file(&within),
-            };
-            let opened = match (given, of_project) {
-                (false, of_project) => of_project,
-                (true, of_project) => {
-                    let opened = regular_file(&shown);
-                    if let (Ok((one, _)), Ok((other, _))) = (&opened, &of_project)
-                        && !is_same(one, other)
-                    {
-                        return Err(format!(
-                            "{path:?} is in the current directory, where -p names it, and in the script's directory: pass -p with \"./{path}\" for the first, or write \"./{path}\" in the script for the second"
-                        ));
-                    }
-                    opened
-                }
-            };
-            let opened = opened.map_err(|error| match error {
-                OpenError::Outside => format!(
-                    "{path:?} is outside of {}; to load it, take the path from a parameter, bench.load(P.day), and pass it with -p day=…",
-                    project.name()
-                ),
-                OpenError::NotAFile => format!("{} is not a regular file", shown.display()),
-                OpenError::Unreadable(error) if given => {
-                    format!(
-                        "cannot read {}: {error}; a path given with -p starts from the current directory",
-                        shown.display()
-                    )
-                }
-                OpenError::Unreadable(error) => format!(
-                    "cannot read {}: {error}; a path in the script starts from the script's directory, one given with -p from the current directory",
-                    shown.display()
-                ),
-            })?;
-            let document = load_opened(opened, &shown, &load_options);
+            let opened = file.open(project, "load")?;
+            let document = load_opened(opened, &file.shown, &load_options);
             for warning in document.iter().flat_map(|document| document.warnings()) {
-                tracing::warn!("{}: {warning}", shown.display());
+                tracing::warn!("{}: {warning}", file.shown.display());
             }
             document.map_err(|error| error.to_string())
         };
-        let document = self.options.documents.document(given, &shown, read);
+        let document = self.options.documents.document(file.given, &file.shown, read);
         let document =
             document.map_err(|problem| ScriptError::Script(format!("{place}: {problem}")))?;
         self.documents.push((path.to_string(), document.header().ir_hash.clone()));
         Ok(Rc::new(DocumentStream::new(document)))
     }
-}
-
-/// Returns whether two open files are the same, as far as that can be told.
-fn is_same(one: &File, other: &File) -> bool {
-    let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn refused(error: TransformError) -> ScriptError {

@@ -107,6 +107,7 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
             "smbench-completions.1",
             "smbench-man.1",
             "smbench-run.1",
+            "smbench-scan.1",
             "smbench-serve.1",
             "smbench-targets-list.1",
             "smbench-targets-probe.1",

@@ -39,6 +39,7 @@ mod progress;
 mod reaching;
 mod release;
 mod results;
+mod scan;
 mod serve;
 mod steps;
 mod streams;

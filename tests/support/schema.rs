@@ -14,6 +14,8 @@ pub enum Format {
     Probe,
     /// The output of `smbench targets list --json`.
     Targets,
+    /// The output of `smbench scan`.
+    Tree,
 }
 
 impl Format {
@@ -40,12 +42,13 @@ impl Format {
 
     /// Returns the compiled schema. It is compiled once in a process.
     fn validator(self) -> &'static Validator {
-        static VALIDATORS: [OnceLock<Validator>; 4] = [const { OnceLock::new() }; 4];
+        static VALIDATORS: [OnceLock<Validator>; 5] = [const { OnceLock::new() }; 5];
         let text = match self {
             Format::Summary => include_str!("../../schema/summary.schema.json"),
             Format::OperationLog => include_str!("../../schema/ops.schema.json"),
             Format::Probe => include_str!("../../schema/probe.schema.json"),
             Format::Targets => include_str!("../../schema/targets.schema.json"),
+            Format::Tree => include_str!("../../schema/tree.schema.json"),
         };
         VALIDATORS[self as usize].get_or_init(|| {
             let schema = serde_json::from_str(text).expect("a schema is JSON");

@@ -20,11 +20,13 @@ mod options;
 mod pace;
 mod params;
 mod paths;
+mod quantities;
 mod registration;
 mod rng;
 mod step;
 mod streams;
 mod thresholds;
+mod tree;
 mod workload;
 
 pub(super) use client::ClientObject;
@@ -41,12 +43,14 @@ pub(super) fn bench(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     pace::register(lua, &bench, host)?;
     choose::register(lua, &bench, host)?;
     rng::register_named(lua, &bench, host)?;
+    quantities::register(lua, &bench, host)?;
     thresholds::register(lua, &bench, host)?;
     on_break::register(lua, &bench, host)?;
     hooks::register(lua, &bench, host)?;
     metrics::register(lua, &bench, host)?;
     streams::register(lua, &bench, host)?;
     map::register(lua, &bench, host)?;
+    tree::register(lua, &bench, host)?;
     let names = bench.pairs::<String, Value>().map(|pair| Ok(pair?.0));
     let mut names = names.collect::<LuaResult<Vec<String>>>()?;
     names.sort();

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mlua::{
-    FromLuaMulti, IntoLuaMulti, Lua, Result as LuaResult, Table, UserDataFields, UserDataMethods,
-    UserDataRegistry, Value,
+    FromLuaMulti, IntoLuaMulti, Lua, LuaString, Result as LuaResult, Table, UserDataFields,
+    UserDataMethods, UserDataRegistry, Value,
 };
 
 use super::super::host::ScriptHost;
@@ -16,6 +16,7 @@ use super::super::weights::Weights;
 use super::super::zipf::{MAX_ZIPF_N, Zipf};
 use super::registration::{KEEP_BY_CLIENT, no_field, refuse_to_set, top_level};
 use crate::ir::random::RandomNumbers;
+use crate::ir::units::parse_quantity;
 
 /// A source of random numbers in a script.
 pub(in crate::script) enum Rng {
@@ -98,21 +99,22 @@ fn uniform(registry: &mut Registry, host: &Rc<ScriptHost>) {
 
 fn distributions(registry: &mut Registry, host: &Rc<ScriptHost>) {
     drawing(registry, host, "exp", |_, random, mean: Value| {
-        Ok(random.exp(size(&mean, "rng:exp: the mean")?))
+        Ok(random.exp(quantity(&mean, "rng:exp: the mean")?))
     });
     drawing(registry, host, "normal", |_, random, (mean, deviation): (Value, Value)| {
+        one_kind(&mean, &deviation)?;
         let largest = LARGEST_EXACT as f64;
-        let mean = between(&mean, "rng:normal: the mean", (-largest, largest))?;
-        let deviation = size(&deviation, "rng:normal: the standard deviation")?;
+        let mean = quantity_between(&mean, "rng:normal: the mean", (-largest, largest))?;
+        let deviation = quantity(&deviation, "rng:normal: the standard deviation")?;
         Ok(random.normal(mean, deviation))
     });
     drawing(registry, host, "lognormal", |_, random, (median, sigma): (Value, Value)| {
-        let median = size(&median, "rng:lognormal: the median")?;
+        let median = quantity(&median, "rng:lognormal: the median")?;
         let sigma = between(&sigma, "rng:lognormal: sigma", (0.0, MAX_SIGMA))?;
         Ok(random.lognormal(median, sigma))
     });
     drawing(registry, host, "pareto", |_, random, (scale, shape): (Value, Value)| {
-        let scale = size(&scale, "rng:pareto: the scale")?;
+        let scale = quantity(&scale, "rng:pareto: the scale")?;
         let shape = between(&shape, "rng:pareto: the shape", (0.1, 1e6))?;
         Ok(random.pareto(scale, shape))
     });
@@ -237,9 +239,33 @@ fn between(value: &Value, what: &str, (low, high): (f64, f64)) -> LuaResult<f64>
     fail!("{what} is {number}; it must be between {} and {}", bound(low), bound(high))
 }
 
-/// Returns a number of bytes, nanoseconds, or anything else that is counted.
-fn size(value: &Value, what: &str) -> LuaResult<f64> {
-    between(value, what, (0.0, LARGEST_EXACT as f64))
+/// Returns a number of bytes, nanoseconds, or anything else that is counted: a number as it is, or
+/// a string such as `"64KiB"` or `"5ms"` in bytes or nanoseconds.
+fn quantity(value: &Value, what: &str) -> LuaResult<f64> {
+    quantity_between(value, what, (0.0, LARGEST_EXACT as f64))
+}
+
+fn quantity_between(value: &Value, what: &str, bounds: (f64, f64)) -> LuaResult<f64> {
+    let Value::String(text) = value else { return between(value, what, bounds) };
+    let (quantity, _) = parse_quantity(&text.to_string_lossy())
+        .map_err(|error| fault(format!("{what}: {error}")))?;
+    between(&Value::Number(quantity as f64), what, bounds)
+}
+
+/// Refuses a mean and a standard deviation of which one is a duration and the other a size.
+fn one_kind(mean: &Value, deviation: &Value) -> LuaResult<()> {
+    let (Value::String(first), Value::String(second)) = (mean, deviation) else { return Ok(()) };
+    let kind = |text: &LuaString| parse_quantity(&text.to_string_lossy()).map(|(_, kind)| kind);
+    match (kind(first), kind(second)) {
+        (Ok(of_mean), Ok(of_deviation)) if of_mean != of_deviation => fail!(
+            "rng:normal: the mean {} is a {} and the standard deviation {} is a {}; write both as durations or both as sizes",
+            shown(mean),
+            of_mean.name(),
+            shown(deviation),
+            of_deviation.name()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn list(host: &ScriptHost, value: &Value, what: &str) -> LuaResult<(Table, usize)> {

@@ -29,6 +29,7 @@ mod shared_state_check;
 mod steps;
 mod streams;
 mod stubs;
+mod trees;
 mod workloads;
 
 /// A script in a directory of its own.

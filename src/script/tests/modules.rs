@@ -153,7 +153,7 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('@bench')",
-            "s.lua:1: module \"@bench\" not found: unknown module '@bench': did you mean '@bench/office'?",
+            "s.lua:1: module \"@bench\" names no module; add its name, such as \"@bench/office\"",
         ),
         (
             "require('@bench/../lib/plain')",

@@ -115,7 +115,29 @@ fn wrong_arguments_are_refused_by_name() {
         ("rng:exp(-1)", "rng:exp: the mean is -1; it must be between 0 and 2^53"),
         ("rng:exp(0/0)", "rng:exp: the mean is NaN; it must be between 0 and 2^53"),
         ("rng:lognormal(5, 11)", "rng:lognormal: sigma is 11; it must be between 0 and 10"),
-        ("rng:lognormal('64KiB', 1)", "rng:lognormal: the median is a number, not \"64KiB\""),
+        (
+            "rng:exp('lots')",
+            "rng:exp: the mean: \"lots\" is neither a duration nor a size: write a number and a unit, such as \"5ms\" or \"64KiB\"",
+        ),
+        (
+            "rng:pareto('5m', 2)",
+            "rng:pareto: the scale: \"5m\" may be a duration or a size: write \"5min\" for minutes, and \"5MiB\" for mebibytes",
+        ),
+        (
+            "rng:lognormal('16777215TiB', 1)",
+            "rng:lognormal: the median is 18446742974197924000; it must be between 0 and 2^53",
+        ),
+        (
+            "rng:normal('64KiB', '5ms')",
+            "rng:normal: the mean \"64KiB\" is a size and the standard deviation \"5ms\" is a duration; write both as durations or both as sizes",
+        ),
+        (
+            "rng:normal('64KiB', 'b')",
+            "rng:normal: the standard deviation: \"b\" is neither a duration nor a size: write a number and a unit, such as \"5ms\" or \"64KiB\"",
+        ),
+        ("rng:normal('64KiB')", "rng:normal: the standard deviation is a number, not nil"),
+        ("rng:lognormal('64KiB', '1')", "rng:lognormal: sigma is a number, not \"1\""),
+        ("rng:exp()", "rng:exp: the mean is a number, not nil"),
         ("rng:pareto(1, 0)", "rng:pareto: the shape is 0; it must be between 0.1 and 1000000"),
         ("rng:zipf(0, 1)", "rng:zipf: n is a whole number from 1 to 2^52, not 0"),
         ("rng:zipf(1.5, 1)", "rng:zipf: n is a whole number from 1 to 2^52, not 1.5"),
@@ -145,6 +167,56 @@ fn wrong_arguments_are_refused_by_name() {
         .map(|(message, body, expected)| format!("{body}\n  gives {message}\n  not   {expected}"))
         .collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_duration_or_a_size_as_a_string_gives_the_same_draw_as_the_number_of_its_base_unit() {
+    let draws = |arguments: [&str; 6]| {
+        let [exp, mean, deviation, median, scale, mixed] = arguments;
+        paths(&iteration(&format!(
+            "for _ = 1, 20 do
+                c:stat(('%.17g'):format(rng:exp({exp})))
+                c:stat(('%.17g'):format(rng:normal({mean}, {deviation})))
+                c:stat(('%.17g'):format(rng:lognormal({median}, 0.7)))
+                c:stat(('%.17g'):format(rng:pareto({scale}, 1.2)))
+                c:stat(('%.17g'):format(rng:normal({mixed}, 1000)))
+            end"
+        )))
+    };
+    let strings = ["'5ms'", "'64KiB'", "'1.5 KiB'", "'4096'", "'1.5s'", "'64KB'"];
+    let numbers = ["5e6", "65536", "1536", "4096", "1.5e9", "64000"];
+    assert_eq!(draws(strings), draws(numbers));
+}
+
+#[test]
+fn bytes_and_nanoseconds_convert_quantities_anywhere_in_a_script() {
+    let written = script(
+        "local size, time = bench.bytes('64KiB'), bench.nanoseconds('1.5ms')
+        bench.workload { name = 'w', iteration = function(c)
+            c:stat(('a%d b%d c%d d%d'):format(size, time, bench.bytes(4096), bench.nanoseconds('0')))
+            c:stat(('%.17g'):format(bench.bytes('9007199254740992')))
+        end }",
+    );
+    assert_eq!(paths(&written), ["a65536 b1500000 c4096 d0", "9007199254740992"]);
+    let cases = [
+        (
+            "bench.bytes('lots')",
+            "bench.bytes: \"lots\" is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes",
+        ),
+        ("bench.bytes()", "bench.bytes is a whole number, not nil"),
+        (
+            "bench.bytes('16TiB') bench.bytes('9007199254740993')",
+            "bench.bytes: \"9007199254740993\" is beyond 2^53, the largest number that Lua computes with exactly",
+        ),
+        ("bench.nanoseconds(5)", "bench.nanoseconds: 5 ns? write \"5s\""),
+        (
+            "bench:bytes(5)",
+            "functions of bench are called with a dot: write bench.bytes(…), not bench:bytes(…)",
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(fault(body), expected, "{body}");
+    }
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! `bench.tree`: the shape of a directory tree that `smbench scan` wrote.
+
+use std::io::Read as _;
+use std::rc::Rc;
+
+use mlua::{Lua, Result as LuaResult, Table, Value};
+
+use super::super::declared::Declared;
+use super::super::host::ScriptHost;
+use super::super::project_files::FileOfScript;
+use super::super::require::UNVERSIONED;
+use super::super::values::{fail, shown, text};
+use super::registration::top_level;
+use crate::ir::file_tree::{FileTree, TreeDirectory};
+use crate::ir::source::Module;
+
+/// The maximum size of a tree's file in bytes.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// The maximum number of files and directories of a tree in a script. Each takes 16 bytes in every
+/// VM, and a name 40 and more.
+const MAX_ENTRIES: u64 = 2_000_000;
+
+pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
+    top_level(lua, bench, host, "tree", |lua, host, declared, argument| {
+        let Value::String(_) = &argument else {
+            return fail!(
+                "bench.tree takes the path of a file that `smbench scan` wrote, such as bench.tree(\"tree.json\"), not {}",
+                shown(&argument)
+            );
+        };
+        let path = text(&argument, "bench.tree: the path")?;
+        if path.is_empty() || path.contains('\0') {
+            return fail!("bench.tree: {} is no path", shown(&argument));
+        }
+        match read(host, declared, &path) {
+            Ok(tree) => directories(lua, host, tree),
+            Err(problem) => fail!("bench.tree: {problem}"),
+        }
+    })
+}
+
+/// Reads a tree, and records its hash as that of a module, because the stream depends on it.
+fn read(host: &ScriptHost, declared: &mut Declared, path: &str) -> Result<FileTree, String> {
+    let file = FileOfScript::new(&host.project, &declared.given, path);
+    let (opened, size) = file.open(&host.project, "tree")?;
+    let shown = file.shown.display();
+    if size > MAX_BYTES {
+        return Err(format!("{shown} has {size} bytes; at most {MAX_BYTES} are possible"));
+    }
+    let mut text = Vec::new();
+    let read = opened.take(MAX_BYTES).read_to_end(&mut text);
+    read.map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let tree = FileTree::parse(&text).map_err(|problem| format!("{shown}: {problem}"))?;
+    let entries = tree.directories.iter().map(|directory| 1 + directory.files.len() as u64);
+    if entries.sum::<u64>() > MAX_ENTRIES {
+        return Err(format!(
+            "{shown} has more than {MAX_ENTRIES} files and directories, which is the most that a script can have: scan a part of the tree"
+        ));
+    }
+    let hash = blake3::hash(&text).to_hex().to_string();
+    let version = UNVERSIONED.into();
+    declared.modules.push(Module { name: path.to_string(), version, hash });
+    Ok(tree)
+}
+
+/// Returns the tree as tables that cannot be changed.
+fn directories(lua: &Lua, host: &ScriptHost, tree: FileTree) -> LuaResult<Table> {
+    let list = lua.create_table_with_capacity(tree.directories.len(), 0)?;
+    for directory in tree.directories {
+        host.look_at_the_clock();
+        let TreeDirectory { parent, name, files, names } = directory;
+        let table = lua.create_table()?;
+        // Lists of Lua begin with 1.
+        table.raw_set("parent", parent.map(|parent| parent + 1))?;
+        table.raw_set("name", name)?;
+        table.raw_set("files", read_only(lua.create_sequence_from(files)?))?;
+        if let Some(names) = names {
+            table.raw_set("names", read_only(lua.create_sequence_from(names)?))?;
+        }
+        list.raw_push(read_only(table))?;
+    }
+    let tree = lua.create_table()?;
+    tree.raw_set("directories", read_only(list))?;
+    Ok(read_only(tree))
+}
+
+fn read_only(table: Table) -> Table {
+    table.set_readonly(true);
+    table
+}

@@ -1,0 +1,637 @@
+-- @bench/files: sets of files that know their names.
+--
+--   local files, distributions = require("@bench/files"), require("@bench/distributions")
+--   local set = files.set {
+--     root = "fileserver", files = 10000, per_directory = 20,
+--     size = distributions.gamma("128KiB", 1.5), exists = 0.8,
+--   }
+--
+-- A set has files number 1 to `set.count`. Sizes are drawn when the set is made, at
+-- the top of the script, and depend only on the seed and the set's root, so that
+-- they are the same in every VM. `exists` is the share of the files that exist at
+-- first; the others are names for files that a workload creates.
+--
+-- One client makes and removes a small set:
+--
+--   bench.setup(function(c) set:create(c) end)
+--   bench.teardown(function(c) set:remove(c) end)
+--
+-- All clients together make a large one, each a part of the files:
+--
+--   bench.setup(function(c) set:create_directories(c) end)
+--   bench.workload {
+--     name = "users", clients = P.users,
+--     setup = function(c) set:create(c, c.id, P.users) end,
+--     teardown = function(c) set:remove(c, c.id, P.users) end,
+--     …
+--   }
+--   bench.teardown(function(c) set:remove_directories(c) end)
+--
+-- Removing deletes every name that the set can have had, so it also removes what a
+-- cut run left. A name that is missing is no failure.
+--
+-- Where files are created and deleted, two clients must not use the same file. The
+-- slots of a client are its own part of the set, and know which of its files exist:
+--
+--   local slots = set:slots(c, P.users)
+--   local i = slots:free(rng)
+--   if i then set:write_whole(c, i) slots:created(i) end
+--
+-- The part that `create` and `remove` take, and that of the slots, are the same.
+
+local access = require("@bench/access")
+local options = require("@bench/options")
+
+local M = {}
+
+-- Maximum number of files of a set: their sizes are kept in every VM.
+local MAX_FILES = 1000000
+
+-- Size of the writes that create a set, in bytes.
+local CREATE_BLOCK = 1024 * 1024
+
+-- A run that was cut may have stopped anywhere, so any name may be missing.
+local MAY_BE_MISSING = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND", "OBJECT_PATH_NOT_FOUND" } }
+
+---A set of files.
+---@class bench.FileSet
+---@field count integer number of files, those that do not exist at first included
+---@field root string path of the set's directory
+---@field package prefix string what stands before every path
+---@field package paths string[] the directories below the prefix, each after the one it is in
+---@field package per_directory integer? number of files in each directory but the last
+---@field package placed integer[]? the directory of each file, if they are not of one size
+---@field package names string[]? the name of each file, if they have names
+---@field package sizes integer[]
+---@field package absent boolean[] the files that do not exist at first
+---@field package states table<string, bench.FileSlots?> slots by client
+---@field package others table<string, bench.FileSet?> the same set below other directories
+local Set = {}
+Set.__index = Set
+
+---The files of a set that belong to one client.
+---@class bench.FileSlots
+---@field count integer number of files that exist
+---@field total integer number of files, whether they exist or not
+---@field package set bench.FileSet
+---@field package part integer
+---@field package of integer
+---@field package order integer[] the files, those that exist first
+---@field package place integer[] the position in `order` of each file
+local Slots = {}
+Slots.__index = Slots
+
+---Chooses a number from 1 to `count`. Low numbers may be more popular.
+---@alias bench.Popularity fun(rng: bench.Rng, count: integer): integer
+
+---@class (exact) bench.files.Set
+---@field root string path of the set's directory; the directory above it must exist
+---@field files? integer number of files, at most 1,000,000
+---@field directories? integer number of directories, in place of `files` or of `per_directory`
+---@field per_directory? integer number of files in each directory (default 20). If there is only one directory, the files are in the root itself
+---@field size? bench.Size|bench.Distribution size of a file (default "16KiB")
+---@field exists? number share of the files that exist at first, from 0 to 1 (default 1)
+
+local check_set = options.checker("files.set", {
+  { name = "root", type = "path", needed = "a directory", example = '"fileserver"' },
+  { name = "files", type = "int", optional = true, min = 1, max = MAX_FILES },
+  { name = "directories", type = "int", optional = true, min = 1, max = MAX_FILES },
+  { name = "per_directory", type = "int", optional = true, min = 1, max = MAX_FILES },
+  { name = "size", type = "sizes", default = "16KiB" },
+  { name = "exists", type = "float", default = 1, min = 0, max = 1 },
+})
+
+---Returns random numbers for a set, or nil where none can be drawn: outside of the top
+---level.
+---@param purpose string
+---@param root string
+---@return bench.Rng?
+local function random_numbers(purpose, root)
+  -- The names of random numbers have at most 64 characters, and no slash.
+  local ok, rng = pcall(bench.rng, purpose .. " " .. root:gsub("[^%w_.-]", "_"):sub(-40))
+  return ok and rng or nil
+end
+
+---Draws which files do not exist at first, such that their share is exact.
+---@param rng bench.Rng
+---@param count integer
+---@param exists number
+---@return boolean[]
+local function draw_absent(rng, count, exists)
+  local absent = {} ---@type boolean[]
+  local missing = count - math.floor(count * exists + 0.5)
+  if missing == 0 then
+    return absent
+  end
+  -- Each file is chosen with the probability that as many as are still needed are
+  -- among those that are left (Knuth, The Art of Computer Programming, 3.4.2, S).
+  for number = 1, count do
+    local chosen = rng:float() * (count - number + 1) < missing
+    absent[number] = chosen
+    if chosen then
+      missing = missing - 1
+    end
+  end
+  return absent
+end
+
+---Makes a set of files. Call it at the top of the script.
+---@param given bench.files.Set
+---@return bench.FileSet
+function M.set(given)
+  local checked = check_set(given)
+  local count, directories, per_directory = checked.files, checked.directories, checked.per_directory
+  if count and directories and per_directory then
+    error("files.set: give two of files, directories and per_directory; the third follows from them", 2)
+  end
+  if not count and not directories then
+    error("files.set needs the number of files, such as { files = 1000 }, or of directories", 2)
+  end
+  if count and directories then
+    per_directory = math.ceil(count / directories)
+  end
+  per_directory = per_directory or 20
+  count = count or directories * per_directory
+  if count > MAX_FILES then
+    error(("files.set: %d files; a set has at most %d"):format(count, MAX_FILES), 2)
+  end
+  local rng, existence = random_numbers("sizes", checked.root), random_numbers("exists", checked.root)
+  if not rng or not existence then
+    error("files.set must be called at the top level of the script, outside of all functions", 2)
+  end
+  local draw = checked.size
+  local sizes = {} ---@type integer[]
+  for number = 1, count do
+    sizes[number] = draw(rng)
+  end
+  local paths = { checked.root }
+  local needed = math.ceil(count / per_directory)
+  if needed > 1 then
+    for number = 1, needed do
+      paths[number + 1] = checked.root .. "/d" .. number
+    end
+  end
+  return setmetatable({
+    count = count,
+    root = checked.root,
+    prefix = "",
+    paths = paths,
+    per_directory = per_directory,
+    sizes = sizes,
+    absent = draw_absent(existence, count, checked.exists),
+    states = {},
+    others = {},
+  }, Set)
+end
+
+---@class (exact) bench.files.FromScan
+---@field root string path of the set's directory, which stands for the directory that was scanned; the directory above it must exist
+---@field exists? number share of the files that exist at first, from 0 to 1 (default 1)
+
+local check_scan = options.checker("files.from_scan", {
+  { name = "root", type = "path", needed = "a directory", example = '"tree"' },
+  { name = "exists", type = "float", default = 1, min = 0, max = 1 },
+})
+
+---Returns a name that SMB allows and that nothing else in the directory has. Names that
+---differ only in case are one name.
+---@param name any the name in the scan, or nil
+---@param otherwise string
+---@param taken table<string, boolean>
+---@return string
+local function free_name(name, otherwise, taken)
+  local wanted = otherwise
+  if type(name) == "string" and name ~= "" and #name <= 255 and not name:find('[%c/\\:*?"<>|]') and not name:find("[. ]$") then
+    wanted = name
+  end
+  local unique = wanted
+  local number = 2
+  while taken[unique:lower()] do
+    unique = wanted .. "~" .. number
+    number = number + 1
+  end
+  taken[unique:lower()] = true
+  return unique
+end
+
+---Makes a set with the shape of a directory that `smbench scan` has read:
+---`files.from_scan(bench.tree("tree.json"), { root = "tree" })`. Names that the scan does not
+---contain, or that SMB does not allow, are replaced. Call it at the top of the script.
+---@param tree any
+---@param given bench.files.FromScan
+---@return bench.FileSet
+function M.from_scan(tree, given)
+  local checked = check_scan(given)
+  if type(tree) ~= "table" or type(tree.directories) ~= "table" or #tree.directories == 0 then
+    error('files.from_scan takes a tree, such as bench.tree("tree.json")', 2)
+  end
+  local rng = random_numbers("exists", checked.root)
+  if not rng then
+    error("files.from_scan must be called at the top level of the script, outside of all functions", 2)
+  end
+  local paths = {} ---@type string[]
+  local taken = {} ---@type any[] the names in each directory
+  local placed = {} ---@type integer[]
+  local names = {} ---@type string[]
+  local sizes = {} ---@type integer[]
+  local count = 0
+  for position, directory in ipairs(tree.directories) do
+    -- Positions in the file count from 0.
+    local parent = directory.parent and directory.parent + 1
+    taken[position] = {}
+    if position == 1 then
+      paths[1] = checked.root
+    else
+      if not paths[parent or 1] or (parent or 1) >= position then
+        error(("files.from_scan: the parent of directory %d does not stand before it in the tree"):format(position - 1), 2)
+      end
+      local name = free_name(directory.name, "d" .. position, taken[parent or 1])
+      paths[position] = paths[parent or 1] .. "/" .. name
+    end
+  end
+  for position, directory in ipairs(tree.directories) do
+    for number, size in ipairs(directory.files or {}) do
+      count = count + 1
+      if count > MAX_FILES then
+        error(("files.from_scan: the tree has more than %d files, the most a set has"):format(MAX_FILES), 2)
+      end
+      if type(size) ~= "number" or size < 0 or size ~= math.floor(size) then
+        error(("files.from_scan: the size of a file in directory %d is %s"):format(position - 1, tostring(size)), 2)
+      end
+      placed[count] = position
+      sizes[count] = size --[[@as integer]]
+      local name = directory.names and directory.names[number]
+      names[count] = free_name(name, "f" .. count, taken[position])
+    end
+  end
+  if count == 0 then
+    error("files.from_scan: the tree has no files", 2)
+  end
+  return setmetatable({
+    count = count,
+    root = checked.root,
+    prefix = "",
+    paths = paths,
+    placed = placed,
+    names = names,
+    sizes = sizes,
+    absent = draw_absent(rng, count, checked.exists),
+    states = {},
+    others = {},
+  }, Set)
+end
+
+---Returns the position of a file's directory in `paths`.
+---@param set bench.FileSet
+---@param number integer
+---@return integer
+local function directory_of(set, number)
+  local placed = set.placed
+  if placed then
+    return placed[number] or 1
+  end
+  return #set.paths == 1 and 1 or (number - 1) // set.per_directory + 2
+end
+
+---Returns the error about a number that no file of the set has.
+---@param set bench.FileSet
+---@param number any
+---@return string
+local function no_file(set, number)
+  return ("the file set '%s' has files 1 to %d, and no file %s"):format(set.root, set.count, tostring(number))
+end
+
+---Returns the path of a file.
+---@param number integer from 1
+---@return string
+function Set:path(number)
+  if not self.sizes[number] then
+    error(no_file(self, number), 2)
+  end
+  local names = self.names
+  if names then
+    return self.prefix .. self.paths[directory_of(self, number)] .. "/" .. names[number]
+  end
+  return self.prefix .. self.paths[directory_of(self, number)] .. "/f" .. number
+end
+
+---Returns the size of a file in bytes.
+---@param number integer from 1
+---@return integer
+function Set:size(number)
+  return self.sizes[number] or error(no_file(self, number), 2)
+end
+
+---Returns the path of the directory of a file.
+---@param number integer from 1
+---@return string
+function Set:directory(number)
+  if not self.sizes[number] then
+    error(no_file(self, number), 2)
+  end
+  return self.prefix .. self.paths[directory_of(self, number)]
+end
+
+---Returns whether a file exists at first.
+---@param number integer from 1
+---@return boolean
+function Set:exists_at_first(number)
+  if not self.sizes[number] then
+    error(no_file(self, number), 2)
+  end
+  return not self.absent[number]
+end
+
+---Returns the same set below another directory, such as one of each client. That directory
+---must exist before the set is created, and is not removed with it.
+---@param prefix string
+---@return bench.FileSet
+function Set:under(prefix)
+  local other = self.others[prefix]
+  if not other then
+    local path = options.value(prefix, { name = "set:under: the directory", type = "path" })
+    other = setmetatable({
+      count = self.count,
+      root = path .. "/" .. self.root,
+      prefix = path .. "/" .. self.prefix,
+      paths = self.paths,
+      per_directory = self.per_directory,
+      placed = self.placed,
+      names = self.names,
+      sizes = self.sizes,
+      absent = self.absent,
+      states = {},
+      others = {},
+    }, Set)
+    self.others[prefix] = other
+  end
+  return other
+end
+
+---Creates the root and the directories in it. In a setup, a directory that exists is no
+---failure.
+---@param c bench.Client
+function Set:create_directories(c)
+  for _, path in ipairs(self.paths) do
+    c:mkdir(self.prefix .. path)
+  end
+end
+
+---Removes the directories, which must be empty, and the root.
+---@param c bench.Client
+function Set:remove_directories(c)
+  for position = #self.paths, 1, -1 do
+    c:rmdir(self.prefix .. self.paths[position], MAY_BE_MISSING)
+  end
+end
+
+---Returns the problem with a part of a set, if there is one.
+---@param part any
+---@param of any
+---@return string?
+local function no_part(part, of)
+  if type(part) == "number" and type(of) == "number" and part >= 0 and part < of and part == math.floor(part) and of == math.floor(of) then
+    return nil
+  end
+  local text = "part %s of %s of a file set: parts count from 0 to below their number (is --clients larger than the script expects?)"
+  return text:format(tostring(part), tostring(of))
+end
+
+---Creates the directories, and the files that exist at first. With `part` and `of`, creates
+---only that part of the files, and no directories.
+---@param c bench.Client
+---@param part? integer from 0, such as c.id
+---@param of? integer number of parts, such as the number of clients
+---@param given? bench.WriteOptions options of each write
+function Set:create(c, part, of, given)
+  local problem = (part or of) and no_part(part, of)
+  if problem then
+    error(problem, 2)
+  end
+  if not part then
+    self:create_directories(c)
+  end
+  local absent, sizes = self.absent, self.sizes
+  for number = (part or 0) + 1, self.count, of or 1 do
+    if not absent[number] then
+      local handle = c:open(self:path(number), "w")
+      access.write_all(c, handle, sizes[number], CREATE_BLOCK, given)
+      c:close(handle)
+    end
+  end
+end
+
+---Deletes every file that the set can have had, and then the directories. With `part` and
+---`of`, deletes that part of the files, and no directories.
+---@param c bench.Client
+---@param part? integer from 0, such as c.id
+---@param of? integer number of parts, such as the number of clients
+function Set:remove(c, part, of)
+  local problem = (part or of) and no_part(part, of)
+  if problem then
+    error(problem, 2)
+  end
+  for number = (part or 0) + 1, self.count, of or 1 do
+    c:delete(self:path(number), MAY_BE_MISSING)
+  end
+  if not part then
+    self:remove_directories(c)
+  end
+end
+
+---Chooses a file of the set, whether it exists or not: each with the same probability, or
+---as `popularity` does.
+---@param rng bench.Rng
+---@param popularity? bench.Popularity such as files.hot_cold { hot = 0.1, share = 0.9 }
+---@return integer
+function Set:pick(rng, popularity)
+  if popularity then
+    return popularity(rng, self.count)
+  end
+  return rng:int(1, self.count)
+end
+
+---Opens a file, replaces its content and closes it.
+---@param c bench.Client
+---@param number integer from 1
+---@param block? bench.Size size of one write (default "64KiB")
+---@param given? bench.WriteOptions options of each write
+function Set:write_whole(c, number, block, given)
+  local size = self.sizes[number]
+  if not size then
+    error(no_file(self, number), 2)
+  end
+  local handle = c:open(self:path(number), "w")
+  access.write_all(c, handle, size, block, given)
+  c:close(handle)
+end
+
+---Opens a file, reads all of it and closes it.
+---@param c bench.Client
+---@param number integer from 1
+---@param block? bench.Size size of one read (default "64KiB")
+---@param given? bench.Options options of each read
+function Set:read_whole(c, number, block, given)
+  local size = self.sizes[number]
+  if not size then
+    error(no_file(self, number), 2)
+  end
+  local handle = c:open(self:path(number), "r")
+  access.read_all(c, handle, size, block, given)
+  c:close(handle)
+end
+
+---Returns the client's own files of the set, and which of them exist: the same object for
+---each call of the same client. It is part c.id of the set.
+---@param c bench.Client
+---@param clients integer number of clients that share the set
+---@return bench.FileSlots
+function Set:slots(c, clients)
+  local user = c.user
+  local slots = self.states[user]
+  if slots then
+    return slots
+  end
+  local part = c.id
+  local problem = no_part(part, clients)
+  if problem then
+    error(problem, 2)
+  end
+  local order, place = {}, {} ---@type integer[], integer[]
+  local total = math.max(0, (self.count - part - 1) // clients + 1)
+  local first_free, last_free = 1, total
+  for index = 1, total do
+    local number = part + 1 + (index - 1) * clients
+    local position
+    if self.absent[number] then
+      position, last_free = last_free, last_free - 1
+    else
+      position, first_free = first_free, first_free + 1
+    end
+    order[position], place[index] = number, position
+  end
+  slots = setmetatable({
+    count = first_free - 1,
+    total = total,
+    set = self,
+    part = part,
+    of = clients,
+    order = order,
+    place = place,
+  }, Slots)
+  self.states[user] = slots
+  return slots
+end
+
+---Returns one of the client's files that exist, or nil if there is none.
+---@param rng bench.Rng
+---@return integer?
+function Slots:existing(rng)
+  if self.count == 0 then
+    return nil
+  end
+  return self.order[rng:int(1, self.count)]
+end
+
+---Returns one of the client's files that do not exist, or nil if all exist.
+---@param rng bench.Rng
+---@return integer?
+function Slots:free(rng)
+  if self.count == self.total then
+    return nil
+  end
+  return self.order[rng:int(self.count + 1, self.total)]
+end
+
+---Returns the position of a file in the order of its slots, or nil if it is another
+---client's.
+---@param slots bench.FileSlots
+---@param number integer
+---@return integer?
+local function position_of(slots, number)
+  return slots.place[(number - 1 - slots.part) / slots.of + 1]
+end
+
+---Exchanges the files at two positions.
+---@param slots bench.FileSlots
+---@param first integer
+---@param second integer
+local function swap(slots, first, second)
+  local order, place, part, of = slots.order, slots.place, slots.part, slots.of
+  local one, other = order[first] or 0, order[second] or 0
+  order[first], order[second] = other, one
+  place[(other - 1 - part) / of + 1] = first
+  place[(one - 1 - part) / of + 1] = second
+end
+
+---Returns whether a file of the client exists.
+---@param number integer
+---@return boolean
+function Slots:has(number)
+  local position = position_of(self, number)
+  return position ~= nil and position <= self.count
+end
+
+---Records that a file exists now.
+---@param number integer
+function Slots:created(number)
+  local position = position_of(self, number)
+  if not position then
+    error(("file %s is not one of the client's slots"):format(tostring(number)), 2)
+  end
+  if position > self.count then
+    self.count = self.count + 1
+    swap(self, position, self.count)
+  end
+end
+
+---Records that a file was deleted.
+---@param number integer
+function Slots:deleted(number)
+  local position = position_of(self, number)
+  if not position then
+    error(("file %s is not one of the client's slots"):format(tostring(number)), 2)
+  end
+  if position <= self.count then
+    swap(self, position, self.count)
+    self.count = self.count - 1
+  end
+end
+
+local check_hot_cold = options.checker("files.hot_cold", {
+  { name = "hot", type = "float", default = 0.1, min = 0, max = 1 },
+  { name = "share", type = "float", default = 0.9, min = 0, max = 1 },
+})
+
+---@class (exact) bench.files.HotCold
+---@field hot? number the share of the files that are hot (default 0.1). They are the first of the set
+---@field share? number the share of the choices that fall on them (default 0.9)
+
+---Returns a popularity of two classes: with the defaults, nine of ten choices fall on the
+---first tenth of the files.
+---@param given? bench.files.HotCold
+---@return bench.Popularity
+function M.hot_cold(given)
+  local checked = check_hot_cold(given)
+  local hot, share = checked.hot, checked.share
+  return function(rng, count)
+    local last = math.floor(count * hot + 0.5)
+    if last >= count or last > 0 and rng:float() < share then
+      return rng:int(1, last)
+    end
+    return rng:int(last + 1, count)
+  end
+end
+
+---Returns a popularity that falls with the number of the file: the probability of file k
+---is proportional to 1 / k^skew.
+---@param skew? number 0 to 100 (default 1)
+---@return bench.Popularity
+function M.zipf(skew)
+  local exponent = options.value(skew, { name = "files.zipf: the skew", type = "float", default = 1, min = 0, max = 100 })
+  return function(rng, count)
+    return rng:zipf(count, exponent)
+  end
+end
+
+return M
