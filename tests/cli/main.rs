@@ -23,6 +23,7 @@ mod lifecycle;
 mod log_lines;
 mod losses;
 mod modes;
+mod new_project;
 mod notices;
 mod open_loop;
 mod operations;
