@@ -115,6 +115,7 @@ local Client = {}
 ---@return bench.Handle
 function Client:open(path, mode, options) end
 
+---Reads bytes. Fewer bytes than were asked for are no failure: a short read is counted.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size at most 64 MiB
@@ -128,15 +129,18 @@ function Client:read(handle, offset, length, options) end
 ---@param options? bench.WriteOptions
 function Client:write(handle, offset, length, options) end
 
+---Closes a handle, with which nothing can be done after that.
 ---@param handle bench.Handle
 ---@param options? bench.Options
 function Client:close(handle, options) end
 
+---Renames a file or a directory. An existing file at the new path is replaced.
 ---@param from string
 ---@param to string
 ---@param options? bench.RenameOptions
 function Client:rename(from, to, options) end
 
+---Deletes a file.
 ---@param path string
 ---@param options? bench.Options
 function Client:delete(path, options) end
@@ -146,34 +150,41 @@ function Client:delete(path, options) end
 ---@param options? bench.Options
 function Client:mkdir(path, options) end
 
+---Removes an empty directory.
 ---@param path string
 ---@param options? bench.Options
 function Client:rmdir(path, options) end
 
+---Reads all entries of a directory whose names match a pattern.
 ---@param path string "" is the share itself
 ---@param pattern? string with * and ? (default "*")
 ---@param options? bench.Options
 function Client:list(path, pattern, options) end
 
+---Queries the attributes, the size and the times of a file or a directory.
 ---@param path string
 ---@param options? bench.Options
 function Client:stat(path, options) end
 
+---Sets the size of a file. Bytes that this adds are zero.
 ---@param handle bench.Handle
 ---@param size bench.Size
 ---@param options? bench.Options
 function Client:truncate(handle, size, options) end
 
+---Has the server write what it keeps of the file to its storage.
 ---@param handle bench.Handle
 ---@param options? bench.Options
 function Client:flush(handle, options) end
 
+---Locks a range of bytes, for this handle alone or shared with other readers.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size
 ---@param options? bench.LockOptions
 function Client:lock(handle, offset, length, options) end
 
+---Unlocks a range that was locked as it is given here.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size
@@ -225,6 +236,7 @@ function Rng:int(low, high) end
 ---@return number
 function Rng:float() end
 
+---Returns true with this probability.
 ---@param probability? number (default 0.5)
 ---@return boolean
 function Rng:bool(probability) end
@@ -287,6 +299,7 @@ function Rng:shuffle(list) end
 
 -- # Parameters and workloads
 
+---A function of a script: a setup, an iteration or a teardown.
 ---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
 
 ---@class (exact) bench.Parameter
@@ -297,6 +310,7 @@ function Rng:shuffle(list) end
 ---@field choices? string[] the strings that are allowed
 ---@field help? string
 
+---When the iterations of a workload begin: what `bench.closed_loop` or `bench.open_loop` returns.
 ---@class bench.Pace
 
 ---The features of the backend that a workload uses. Those that its first 1,000
@@ -336,6 +350,7 @@ bench = {}
 ---@return table<string, any>
 function bench.params(parameters) end
 
+---Declares a workload: clients that do the same, each on its own connection.
 ---@param workload bench.Workload
 function bench.workload(workload) end
 
@@ -374,7 +389,7 @@ function bench.teardown(section) end
 
 ---Sets the phases of a run, in order. --duration scales the recorded phases so
 ---that together they last that long, and other phases if that makes them shorter.
---- Rates are kept: in half the time a phase has half as many arrivals.
+---Rates are kept: in half the time a phase has half as many arrivals.
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
 
@@ -719,6 +734,7 @@ function bench.rewrite_paths(rules) end
 -- has separate values for at most 100 combinations of tags; further combinations
 -- count only in the metric as a whole.
 
+---The names and values that a metric is divided by.
 ---@alias bench.Tags table<string, string|number|boolean>
 
 ---@class (exact) bench.MetricOptions
@@ -730,33 +746,43 @@ function bench.rewrite_paths(rules) end
 
 ---@class bench.Counter
 local Counter = {}
+
+---Adds to the counter.
 ---@param amount? number (default 1)
 ---@param tags? bench.Tags
 function Counter:add(amount, tags) end
 
 ---@class bench.Gauge
 local Gauge = {}
+
+---Sets the value, which remains until it is set again.
 ---@param value number
 ---@param tags? bench.Tags
 function Gauge:set(value, tags) end
 
 ---@class bench.Rate
 local Rate = {}
+
+---Counts one observation, and whether it was true.
 ---@param yes boolean
 ---@param tags? bench.Tags
 function Rate:observe(yes, tags) end
 
 ---@class bench.Histogram
 local Histogram = {}
+
+---Records one value.
 ---@param value number at least 0; rounded to a whole number
 ---@param tags? bench.Tags
 function Histogram:record(value, tags) end
 
+---Declares a counter: a sum.
 ---@param name string letters, digits, "_", "-" and "."
 ---@param options? bench.MetricOptions
 ---@return bench.Counter
 function bench.counter(name, options) end
 
+---Declares a gauge: the value that was set last.
 ---@param name string
 ---@param options? bench.MetricOptions
 ---@return bench.Gauge
@@ -768,6 +794,7 @@ function bench.gauge(name, options) end
 ---@return bench.Rate
 function bench.rate(name, options) end
 
+---Declares a histogram: the distribution of the values that were recorded.
 ---@param name string
 ---@param options? bench.HistogramOptions
 ---@return bench.Histogram

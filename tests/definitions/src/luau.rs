@@ -305,7 +305,7 @@ fn luau(value: &Type) -> String {
             name => name.into(),
         },
         Type::Text(text) => format!("{text:?}"),
-        Type::Number => "number".into(),
+        Type::Number(_) => "number".into(),
         Type::Boolean(value) => value.to_string(),
         Type::Array(of) => format!("{{ {} }}", luau(of)),
         Type::Table(key, of) => format!("{{ [{}]: {} }}", luau(key), luau(of)),

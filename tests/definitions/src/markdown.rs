@@ -67,7 +67,7 @@ fn groups(api: &Api) -> Vec<Group<'_>> {
         title: section.title.clone(),
         anchor: anchor(&section.title),
         text: &section.text,
-        items: section.items.iter().collect(),
+        items: types_last(section.items.iter().collect()),
         objects: objects(&section.items),
     });
     let modules = api.modules.iter().map(|module| {
@@ -75,18 +75,28 @@ fn groups(api: &Api) -> Vec<Group<'_>> {
         objects.push((Module::EXPORTS.into(), format!("{}.", module.name)));
         Group {
             title: format!("@bench/{}", module.name),
-            anchor: anchor(&format!("@bench/{}", module.name)),
+            anchor: anchor(&format!("module-{}", module.name)),
             text: &module.text,
-            items: module.public(),
+            items: types_last(module.public()),
             objects,
         }
     });
     sections.chain(modules).collect()
 }
 
+/// Puts the types of parameters after the objects and the functions of a group.
+fn types_last(mut items: Vec<&Item>) -> Vec<&Item> {
+    items.sort_by_key(|item| match item {
+        Item::Alias(_) => true,
+        Item::Class(class) => class.variable.is_none(),
+        Item::Function(_) | Item::Value(_) => false,
+    });
+    items
+}
+
 /// Returns the names with which the page shows the objects of methods: `c` for a client.
 fn objects(items: &[Item]) -> Vec<(String, String)> {
-    let classes = items.iter().filter_map(Item::class);
+    let classes = items.iter().filter_map(Item::class).filter(|class| class.name != "bench");
     let named = classes.filter_map(|class| {
         let variable = class.variable.clone()?;
         let shown = match &*variable {
@@ -288,7 +298,7 @@ fn plain(value: &Type) -> String {
     match value {
         Type::Name(name) => name.clone(),
         Type::Text(text) => format!("\"{text}\""),
-        Type::Number => "number".into(),
+        Type::Number(number) => number.clone(),
         Type::Boolean(value) => value.to_string(),
         Type::Array(of) => format!("{}[]", grouped(of)),
         Type::Table(key, of) => format!("table<{}, {}>", plain(key), plain(of)),

@@ -14,7 +14,8 @@ pub enum Type {
     Name(String),
     /// The text of a string, without quotation marks.
     Text(String),
-    Number,
+    /// A number as it is written.
+    Number(String),
     Boolean(bool),
     Array(Box<Type>),
     /// Keys and values of a table.
@@ -46,7 +47,7 @@ impl Type {
             LuaDocType::Name(name) => Type::Name(name.get_name_text().unwrap_or_default()),
             LuaDocType::Literal(literal) => match literal.get_literal() {
                 Some(LuaLiteralToken::String(text)) => Type::Text(text.get_value()),
-                Some(LuaLiteralToken::Number(_)) => Type::Number,
+                Some(LuaLiteralToken::Number(number)) => Type::Number(number.get_text().into()),
                 Some(LuaLiteralToken::Bool(value)) => Type::Boolean(value.get_text() == "true"),
                 Some(LuaLiteralToken::Nil(_)) => Type::Name("nil".into()),
                 _ => unknown(),
@@ -141,7 +142,7 @@ impl Type {
                 function.parameters.iter().for_each(|(_, _, value)| value.names(names));
                 function.returns.iter().for_each(|value| value.names(names));
             }
-            Type::Text(_) | Type::Number | Type::Boolean(_) | Type::Pack(_) => {}
+            Type::Text(_) | Type::Number(_) | Type::Boolean(_) | Type::Pack(_) => {}
         }
     }
 }
