@@ -13,6 +13,7 @@ use super::run::RunArgs;
 use super::scan::ScanArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
+use super::test::TestArgs;
 use super::validate::ValidateArgs;
 
 /// A programmable workload engine for SMB file servers.
@@ -33,6 +34,7 @@ pub enum Command {
     Validate(Box<ValidateArgs>),
     New(NewArgs),
     Definitions(DefinitionsArgs),
+    Test(TestArgs),
     Targets(TargetsArgs),
     Scan(ScanArgs),
     Serve(ServeArgs),
@@ -52,6 +54,7 @@ impl Command {
             | Command::Definitions(_)
             | Command::Targets(_)
             | Command::Scan(_)
+            | Command::Test(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -11,6 +12,7 @@ use super::compile::{CompileArgs, CompileTo};
 use super::completions::completions;
 use super::definitions::DefinitionsArgs;
 use super::input_path::InputPath;
+use super::junit::Junit;
 use super::log;
 use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
@@ -26,6 +28,8 @@ use super::serve::ServeArgs;
 use super::standard_output::print;
 use super::style::Style;
 use super::targets::{ListArgs, ProbeArgs, TargetList, TargetsCommand};
+use super::test::{TestArgs, is_ci};
+use super::test_report::TestSummary;
 use super::thresholds::failed;
 use super::validate::ValidateArgs;
 use super::verdict::{exit_reasons, leftovers};
@@ -44,7 +48,7 @@ use crate::observability::text::printable;
 use crate::project::{definitions as editor_definitions, starter};
 use crate::run::{
     self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
-    Timeouts,
+    TestRunOptions, Timeouts,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, Depth, ScriptLimits, ScriptOptions};
@@ -75,6 +79,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         Command::Validate(args) => validate(args)?,
         Command::New(args) => new_project(args)?,
         Command::Definitions(args) => write_definitions(args)?,
+        Command::Test(args) => return test(args),
         Command::Targets(args) => match &args.what {
             TargetsCommand::List(args) => list_targets(args)?,
             TargetsCommand::Probe(args) => return probe(args),
@@ -137,6 +142,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         oplog: args.oplog,
         prepare: args.prepare,
         clean: args.clean,
+        stop_after: None,
         out: args.out.clone(),
         progress: !args.quiet,
     };
@@ -363,6 +369,29 @@ fn scan(args: &ScanArgs) -> Result<(), RunError> {
         report(LineKind::Warning, &printable(&warning, MAX_ERROR_CHARS));
     }
     Ok(())
+}
+
+fn test(args: &TestArgs) -> Result<u8, RunError> {
+    let options = TestRunOptions {
+        paths: args.paths.clone(),
+        filter: args.filter.clone(),
+        jobs: args.jobs(),
+        timeout: args.timeout,
+        update: args.update,
+        on_ci: is_ci(),
+    };
+    let began = Instant::now();
+    let mut summary = TestSummary::new(Style::of_stdout());
+    let mut junit = Junit::new();
+    let code = run::test(&options, |report| {
+        junit.add(report);
+        print(&summary.add(report)).context("standard output")
+    })?;
+    if let Some(path) = &args.junit {
+        junit.write(path, began.elapsed()).map_err(RunError::invalid)?;
+    }
+    say(&summary.finish(began.elapsed()))?;
+    Ok(code)
 }
 
 fn serve(args: &ServeArgs) -> Result<(), RunError> {

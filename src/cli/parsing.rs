@@ -81,6 +81,7 @@ impl Command {
             Command::Validate(_)
             | Command::New(_)
             | Command::Definitions(_)
+            | Command::Test(_)
             | Command::Targets(_)
             | Command::Scan(_)
             | Command::Serve(_)

@@ -58,23 +58,18 @@ impl Directory {
         regular(opened.into_std())
     }
 
-    /// Creates the directory at `path`, and those above it that are missing.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn create_directories(&self, path: &Path) -> Result<(), OpenError> {
-        self.0.create_dir_all(path).map_err(open_error)
-    }
-
-    /// Replaces the file at `path`, or creates it. A reader sees the old content or the new one. A
-    /// symbolic link at `path` is replaced itself.
+    /// Replaces the file at `path`, or creates it, with the directories around it that are missing. A
+    /// reader sees the old content or the new one. A symbolic link at `path` is replaced itself.
     ///
     /// # Errors
     /// [`OpenError`]. The old file remains then.
-    pub fn replace(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let new = path.with_file_name(name);
+    pub fn write_file(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
+        if let Some(parent) = path.parent() {
+            self.0.create_dir_all(parent).map_err(open_error)?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let new = path.with_file_name(format!(".{name}.unfinished"));
+        // A program that was ended may have left one.
         match self.0.remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open_error(error)),
             _ => {}
@@ -90,6 +85,17 @@ impl Directory {
             let _ = self.0.remove_file(&new);
         }
         replaced
+    }
+
+    /// Returns the names of at most `most` files and directories in the directory at `path`, which
+    /// is relative to this one. Leaves out names that are not UTF-8.
+    ///
+    /// # Errors
+    /// The operating system's reason.
+    pub fn file_names(&self, path: &Path, most: usize) -> io::Result<Vec<String>> {
+        let entries = self.0.read_dir(path)?.take(most);
+        let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }
 
@@ -191,24 +197,25 @@ mod tests {
         symlink("..", inner.join("up")).unwrap();
         symlink("../secret", inner.join("link")).unwrap();
         let directory = Directory::open(&inner).unwrap();
-        directory.create_directories("a/b".as_ref()).unwrap();
+        fs::create_dir_all(inner.join("a/b")).unwrap();
         for content in ["first", "second"] {
-            fs::write(inner.join("a/b/file.new"), "left by a program that was ended").unwrap();
-            directory.replace("a/b/file".as_ref(), content.as_bytes()).unwrap();
+            fs::write(inner.join("a/b/.file.unfinished"), "left by a program that was ended")
+                .unwrap();
+            directory.write_file("a/b/file".as_ref(), content.as_bytes()).unwrap();
             assert_eq!(text(directory.regular_file("a/b/file".as_ref())), Ok(content.into()));
         }
-        directory.replace("link".as_ref(), b"inside").unwrap();
+        directory.write_file("link".as_ref(), b"inside").unwrap();
         assert_eq!(text(regular_file(&inner.join("link"))), Ok("inside".into()));
         for refused in [
-            directory.replace("up/secret".as_ref(), b"changed"),
-            directory.replace("../secret".as_ref(), b"changed"),
-            directory.create_directories("up/new".as_ref()),
+            directory.write_file("up/secret".as_ref(), b"changed"),
+            directory.write_file("../secret".as_ref(), b"changed"),
+            directory.write_file("up/new/file".as_ref(), b"new"),
         ] {
             assert!(matches!(refused, Err(OpenError::Outside)), "{refused:?}");
         }
         assert_eq!(fs::read_to_string(&secret).unwrap(), "outside");
         fs::create_dir(inner.join("taken")).unwrap();
-        directory.replace("taken".as_ref(), b"file").unwrap_err();
+        directory.write_file("taken".as_ref(), b"file").unwrap_err();
         let mut names: Vec<_> =
             fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

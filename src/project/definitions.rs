@@ -100,9 +100,7 @@ pub fn write(directory: &Path) -> Result<Definitions, DefinitionsError> {
             unchanged += 1;
             continue;
         }
-        let parent = path.parent().unwrap_or(Path::new(""));
-        open.create_directories(parent).map_err(at_fault(parent.into()))?;
-        open.replace(&path, content.as_bytes()).map_err(at_fault(path.clone()))?;
+        open.write_file(&path, content.as_bytes()).map_err(at_fault(path.clone()))?;
         written.push(path);
     }
     Ok(Definitions { project, written, unchanged })

@@ -8,6 +8,7 @@ pub const MODULES: &[(&str, &str)] = &[
     ("files", include_str!("../../stdlib/files.lua")),
     ("office", include_str!("../../stdlib/office.lua")),
     ("options", include_str!("../../stdlib/options.lua")),
+    ("test", include_str!("../../stdlib/test.lua")),
 ];
 
 /// The API in LuaCATS, for lua-language-server and EmmyLua. It is the source of

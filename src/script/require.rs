@@ -10,14 +10,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use mlua::chunk::ChunkMode;
 use mlua::luau::{NavigateError, Require};
 use mlua::{Function, Lua, MultiValue, Result as LuaResult, Value};
 
 use super::chunks::{load_chunk, shown_path};
-use super::error::ScriptError;
+use super::error::{ScriptError, TEST_MODULE};
 use super::host::ScriptHost;
 use super::members::GLOBALS;
 use super::project::{MAX_PATH_BYTES, Project};
+use super::testing::native;
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
@@ -217,6 +219,9 @@ impl Resolver {
         let (name, path, source, version) = match &self.at {
             ModulePath::InStandardLibrary(path) => {
                 let name = in_standard_library(path);
+                if name == TEST_MODULE && self.host.tests.is_none() {
+                    return Err("is for test files, which smbench test runs".into());
+                }
                 let source = standard_module(path, &name)?.to_string();
                 (name.clone(), name, source, env!("CARGO_PKG_VERSION"))
             }
@@ -398,7 +403,12 @@ impl Require for Resolver {
 }
 
 /// Runs the top level of a module and returns the module's value.
-fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> LuaResult<Value> {
+fn load(
+    lua: &Lua,
+    host: &Rc<ScriptHost>,
+    modules: &Modules,
+    read: &ReadModule,
+) -> LuaResult<Value> {
     let ReadModule { name, module, path, source, version } = read;
     let names = |loading: &[(ModulePath, String)]| -> Vec<String> {
         loading.iter().map(|(_, name)| name.clone()).collect()
@@ -419,7 +429,16 @@ fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> L
     if !host.chunks.borrow().names.contains(name) {
         host.chunks.borrow_mut().add(name, path, source);
     }
-    let result: LuaResult<Value> = load_chunk(lua, name, source);
+    let result: LuaResult<Value> = match &host.tests {
+        Some(_) if name == TEST_MODULE => {
+            let native = native(lua, host)?;
+            lua.load(source.as_str())
+                .set_name(format!("={name}"))
+                .set_mode(ChunkMode::Text)
+                .call(native)
+        }
+        _ => load_chunk(lua, name, source),
+    };
     modules.loading.borrow_mut().pop();
     let value = result?;
     match &value {

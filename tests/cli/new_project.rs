@@ -36,6 +36,19 @@ fn a_new_project_runs_and_says_what_to_do_next() {
 }
 
 #[test]
+fn the_test_of_a_new_project_passes_and_fails_if_its_module_is_wrong() {
+    let place = Place::new();
+    let project = project(&place);
+    let passed = within(place.smbench("test"), &project).end().exits(0);
+    assert!(passed.stdout.contains("3 passed"), "{}", passed.stdout);
+    let module = fs::read_to_string(project.join("lib/documents.lua")).unwrap();
+    let wrong = module.replacen("c:close(handle)", "c:stat(name)", 1);
+    assert_ne!(wrong, module);
+    fs::write(project.join("lib/documents.lua"), wrong).unwrap();
+    within(place.smbench("test"), &project).end().exits(99);
+}
+
+#[test]
 fn the_new_project_is_named_in_its_manifest() {
     let place = Place::new();
     place.smbench("new 2026 --name load_2026").end().exits(0);

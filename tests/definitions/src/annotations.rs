@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use emmylua_parser::{
-    LuaAst, LuaAstNode, LuaComment, LuaCommentOwner, LuaDocDescription, LuaDocDescriptionOwner,
-    LuaDocFieldKey, LuaDocTag, LuaExpr, LuaFuncStat, LuaIndexKey, LuaParser, LuaStat, LuaVarExpr,
-    ParserConfig,
+    LuaAst, LuaAstNode, LuaAstToken, LuaComment, LuaCommentOwner, LuaDocDescription,
+    LuaDocDescriptionOwner, LuaDocFieldKey, LuaDocTag, LuaDocTagField, LuaExpr, LuaFuncStat,
+    LuaIndexKey, LuaParser, LuaStat, LuaVarExpr, ParserConfig,
 };
 
 use crate::types::Type;
@@ -309,6 +309,7 @@ fn free_comment(comment: &LuaComment, found: &mut Vec<Part>) {
                     variable: variable.clone().filter(|name| !name.contains('.')),
                 });
             }
+            LuaDocTag::Field(field) if is_private(&field) => {}
             LuaDocTag::Field(field) => {
                 let class = class.as_mut().expect("a field belongs to a class");
                 class.fields.push(Field {
@@ -347,6 +348,11 @@ fn free_comment(comment: &LuaComment, found: &mut Vec<Part>) {
         None if !has_tags => found.push(Part::Text(text)),
         None => {}
     }
+}
+
+fn is_private(field: &LuaDocTagField) -> bool {
+    let visibility = field.get_visibility_token();
+    visibility.is_some_and(|token| token.get_text() == "private")
 }
 
 /// Returns the variable that a statement declares or sets, such as `Client` or `bench.status`.
