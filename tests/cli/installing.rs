@@ -105,13 +105,16 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
         [
             "smbench-compile.1",
             "smbench-completions.1",
+            "smbench-definitions.1",
             "smbench-man.1",
+            "smbench-new.1",
             "smbench-run.1",
             "smbench-scan.1",
             "smbench-serve.1",
             "smbench-targets-list.1",
             "smbench-targets-probe.1",
             "smbench-targets.1",
+            "smbench-test.1",
             "smbench-validate.1",
             "smbench.1",
         ]
