@@ -4,8 +4,17 @@
 /// The name and the source text of each module.
 pub const MODULES: &[(&str, &str)] = &[
     ("access", include_str!("../../stdlib/access.lua")),
+    ("arrivals", include_str!("../../stdlib/arrivals.lua")),
+    ("build", include_str!("../../stdlib/build.lua")),
+    ("clients", include_str!("../../stdlib/clients.lua")),
+    ("contention", include_str!("../../stdlib/contention.lua")),
+    ("database", include_str!("../../stdlib/database.lua")),
     ("distributions", include_str!("../../stdlib/distributions.lua")),
     ("files", include_str!("../../stdlib/files.lua")),
+    ("homes", include_str!("../../stdlib/homes.lua")),
+    ("logs", include_str!("../../stdlib/logs.lua")),
+    ("mail", include_str!("../../stdlib/mail.lua")),
+    ("media", include_str!("../../stdlib/media.lua")),
     ("office", include_str!("../../stdlib/office.lua")),
     ("options", include_str!("../../stdlib/options.lua")),
     ("test", include_str!("../../stdlib/test.lua")),

@@ -26,6 +26,7 @@ mod params;
 mod random;
 mod sandbox;
 mod shared_state_check;
+mod standard_library;
 mod steps;
 mod streams;
 mod stubs;
