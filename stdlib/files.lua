@@ -418,7 +418,7 @@ function Set:create(c, part, of, given)
   for number = (part or 0) + 1, self.count, of or 1 do
     if not absent[number] then
       local handle = c:open(self:path(number), "w")
-      access.write_all(c, handle, sizes[number] --[[@as integer]], CREATE_BLOCK, given)
+      access.write_all(c, handle, sizes[number], CREATE_BLOCK, given)
       c:close(handle)
     end
   end

@@ -287,9 +287,10 @@ fn mode_needed(needs: &[Need]) -> String {
 fn new_project(args: &NewArgs) -> Result<(), RunError> {
     let made = starter::create(&args.directory, args.name.as_deref()).map_err(RunError::invalid)?;
     let directory = printable(&args.directory.display().to_string(), MAX_ERROR_CHARS);
-    let next = match args.directory == Path::new(".") {
-        true => String::new(),
-        false => format!("cd {directory}\n"),
+    let next = match &*directory {
+        "." => String::new(),
+        path if path.contains(char::is_whitespace) => format!("cd \"{path}\"\n"),
+        path => format!("cd {path}\n"),
     };
     let text = format!(
         "made the project {directory}, {}; next:\n{next}smbench run workload.lua\nsmbench test\nand read README.md\n",

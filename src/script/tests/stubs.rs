@@ -197,7 +197,9 @@ fn the_definitions_for_luau_have_the_same_names_as_those_of_luacats() {
         let name = class.replace("bench.", "Bench");
         let made_by_host = format!("declare extern type {name} with");
         let found = match class.as_str() {
-            "bench.Emit" => in_luau(&format!("declare extern type {name} extends BenchClient with")),
+            "bench.Emit" => {
+                in_luau(&format!("declare extern type {name} extends BenchClient with"))
+            }
             _ if LUAU_DEFINITIONS.contains(&made_by_host) => in_luau(&made_by_host),
             _ => in_luau(&format!("export type {name} = {{")),
         };

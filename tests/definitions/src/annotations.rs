@@ -375,7 +375,7 @@ fn function_of(function: &LuaFuncStat) -> Option<Function> {
     let (object, name, is_method) = match function.get_func_name()? {
         LuaVarExpr::NameExpr(global) => (String::new(), global.get_name_text()?, false),
         LuaVarExpr::IndexExpr(index) => {
-            let LuaExpr::NameExpr(object) = index.get_prefix_expr()?.into() else { return None };
+            let LuaExpr::NameExpr(object) = index.get_prefix_expr()? else { return None };
             let LuaIndexKey::Name(name) = index.get_index_key()? else { return None };
             let colon = index.get_index_token().is_some_and(|token| token.is_colon());
             (object.get_name_text()?, name.get_name_text().to_string(), colon)
