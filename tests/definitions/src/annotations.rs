@@ -316,7 +316,9 @@ fn free_comment(comment: &LuaComment, found: &mut Vec<Part>) {
                     key: match field.get_field_key().expect("a field has a key") {
                         LuaDocFieldKey::Name(name) => Key::Name(name.get_name_text().into()),
                         LuaDocFieldKey::String(text) => Key::Name(text.get_value()),
-                        LuaDocFieldKey::Integer(_) => Key::Index(Type::Name("number".into())),
+                        LuaDocFieldKey::Integer(number) => {
+                            Key::Index(Type::Number(number.get_text().into()))
+                        }
                         LuaDocFieldKey::Type(index) => Key::Index(Type::of(&index)),
                     },
                     is_optional: field.is_nullable(),

@@ -10,7 +10,7 @@ use crate::types::{Signature, Type};
 struct Group<'a> {
     title: String,
     anchor: String,
-    text: &'a str,
+    text: String,
     items: Vec<&'a Item>,
     /// What stands before the names of functions whose object is a variable of the source.
     objects: Vec<(String, String)>,
@@ -54,7 +54,7 @@ pub fn page(api: &Api) -> String {
     }
     for group in &groups {
         writeln!(text, "\n<a id=\"{}\"></a>\n\n## {}", group.anchor, group.title).unwrap();
-        paragraph(&mut text, group.text);
+        paragraph(&mut text, &group.text);
         for item in &group.items {
             entry(&mut text, api, &types, group, item);
         }
@@ -66,7 +66,7 @@ fn groups(api: &Api) -> Vec<Group<'_>> {
     let sections = api.sections.iter().map(|section| Group {
         title: section.title.clone(),
         anchor: anchor(&section.title),
-        text: &section.text,
+        text: section.text.clone(),
         items: types_last(section.items.iter().collect()),
         objects: objects(&section.items),
     });
@@ -76,7 +76,7 @@ fn groups(api: &Api) -> Vec<Group<'_>> {
         Group {
             title: format!("@bench/{}", module.name),
             anchor: anchor(&format!("module-{}", module.name)),
-            text: &module.text,
+            text: capitalized(&module.text),
             items: types_last(module.public()),
             objects,
         }
@@ -221,10 +221,28 @@ fn heading(text: &mut String, anchor: &str, title: &str) {
     writeln!(text, "\n<a id=\"{anchor}\"></a>\n\n### `{title}`").unwrap();
 }
 
+/// Writes a description. A part of it that is indented is code.
 fn paragraph(text: &mut String, described: &str) {
-    if !described.is_empty() {
-        writeln!(text, "\n{described}").unwrap();
+    if described.is_empty() {
+        return;
     }
+    for part in described.split("\n\n") {
+        let is_code = part.lines().all(|line| line.is_empty() || line.starts_with("  "));
+        match is_code {
+            true => {
+                let code: Vec<&str> =
+                    part.lines().map(|line| line.get(2..).unwrap_or_default()).collect();
+                writeln!(text, "\n```lua\n{}\n```", code.join("\n")).unwrap();
+            }
+            false => writeln!(text, "\n{part}").unwrap(),
+        }
+    }
+}
+
+/// Begins a text with a capital letter, which the title before it made unnecessary in its file.
+fn capitalized(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    first.to_uppercase() + rest
 }
 
 fn table(text: &mut String, types: &BTreeSet<&str>, first: &str, rows: &[Row]) {

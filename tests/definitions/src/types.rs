@@ -91,7 +91,9 @@ impl Type {
                     let key = match field.get_field_key().unwrap_or_else(|| unknown()) {
                         LuaDocObjectFieldKey::Name(name) => Key::Name(name.get_name_text().into()),
                         LuaDocObjectFieldKey::String(text) => Key::Name(text.get_value()),
-                        LuaDocObjectFieldKey::Integer(_) => Key::Index(Type::Name("number".into())),
+                        LuaDocObjectFieldKey::Integer(number) => {
+                            Key::Index(Type::Number(number.get_text().into()))
+                        }
                         LuaDocObjectFieldKey::Type(index) => Key::Index(Type::of(&index)),
                     };
                     let value = field.get_type().unwrap_or_else(|| unknown());
