@@ -110,14 +110,14 @@ function M.new(given)
       local number = titles:pick(rng, popularity)
       local size = titles:size(number)
       local handle = c:open(titles:path(number), "r")
-      local offset = 0 ---@type integer
+      local offset = 0
       while offset < size do
         if offset > bytes_ahead then
           c:at(math.floor(own.at + (offset - bytes_ahead) * time_of_a_byte))
         end
-        local length = math.min(block, size - offset) ---@type integer
+        local length = math.min(block, size - offset) --[[@as integer]]
         c:read(handle, offset, length)
-        offset = offset + length
+        offset = offset + block
       end
       c:close(handle)
       own.at = own.at + math.max(size * time_of_a_byte, 1000)

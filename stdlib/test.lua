@@ -2,7 +2,8 @@
 --
 -- A test file is named mail_test.lua or mail.test.lua. Its top level declares
 -- tests, and each of them then runs in the sandbox of scripts. A test fails at
--- its first expectation that does not hold, and at any error.
+-- its first expectation that does not hold, and at any error. In a test, functions
+-- of bench that belong to the top level of a script can be called too.
 
 ---What the program gives this module.
 ---@class bench.test.Native
@@ -20,7 +21,7 @@
 ---@field no_matcher fun(name: any, known: string[])
 ---@field show fun(value: any): string
 ---@field difference fun(actual: any, expected: any): string?
----@field has_fields fun(actual: any, expected: any): boolean
+---@field missing fun(actual: any, expected: any): string?
 ---@field diff fun(actual: any, expected: any): string[]?
 ---@field imbalance fun(list: any): string?
 ---@field snapshot fun(name: string, value: any): string[]?
@@ -114,6 +115,7 @@ end
 
 ---Returns the operations of a script, in the order in which `smbench compile`
 ---writes them, at most 100,000. The path is relative to the directory of the file.
+---What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.StreamOptions
 ---@return bench.test.Operation[]
@@ -219,7 +221,8 @@ function Expectation:to_equal(expected)
     check(self, true, "to equal " .. native.show(expected))
   elseif rawget(self --[[@as table]], "negated") ~= true then
     local details = native.diff(value, expected)
-    check(self, false, "to equal " .. native.show(expected), difference, details)
+    local words = details and "the expected table" or native.show(expected)
+    check(self, false, "to equal " .. words, difference, details)
   end
 end
 
@@ -269,6 +272,28 @@ function Expectation:to_be_at_most(expected)
   check(self, value <= expected, "to be at most " .. native.show(expected))
 end
 
+---Returns what the element with most of the expected fields lacks.
+---@param list any[]
+---@param expected table
+---@return string?
+local function nearest(list, expected)
+  local best, most = nil, 0 ---@type integer?, integer
+  for i = 1, #list do
+    local element, equal = list[i], 0
+    if type(element) == "table" then
+      for key, value in pairs(expected) do
+        if native.difference(rawget(element, key), value) == nil then
+          equal = equal + 1
+        end
+      end
+    end
+    if equal > most then
+      best, most = i, equal
+    end
+  end
+  return best and ("the nearest is [%d], %s"):format(best, tostring(native.missing(list[best], expected)))
+end
+
 ---Expects a string with a part, or a list with an equal element. For an expected
 ---table with named fields, an element with these fields is enough, so that
 ---`expect(operations):to_contain { kind = "rename", dest = "a.docx" }` finds it. A
@@ -276,8 +301,7 @@ end
 ---@param expected any
 function Expectation:to_contain(expected)
   local value = judged(self, "to_contain")
-  local words = "to contain " .. native.show(expected)
-  local holds = false
+  local holds, reason = false, nil ---@type boolean, string?
   if type(value) == "string" then
     if type(expected) ~= "string" then
       error("to_contain: a string contains strings, not " .. native.show(expected), 2)
@@ -285,21 +309,21 @@ function Expectation:to_contain(expected)
     holds = string.find(value, expected, 1, true) ~= nil
   elseif type(value) == "table" and #value > 0 then
     local partial = type(expected) == "table" and #expected == 0 and next(expected) ~= nil
+    local differs = partial and native.missing or native.difference
     for i = 1, #value do
-      local element = value[i]
-      if partial then
-        holds = type(element) == "table" and native.has_fields(element, expected)
-      else
-        holds = native.difference(element, expected) == nil
-      end
-      if holds then
+      if differs(value[i], expected) == nil then
+        holds = true
         break
       end
     end
-  elseif type(value) == "table" then
-    holds = type(expected) == "table" and next(expected) ~= nil and native.has_fields(value, expected)
+    if partial and not holds then
+      reason = nearest(value, expected)
+    end
+  elseif type(value) == "table" and type(expected) == "table" and next(expected) ~= nil then
+    reason = native.missing(value, expected)
+    holds = reason == nil
   end
-  check(self, holds, words)
+  check(self, holds, "to contain " .. native.show(expected), reason)
 end
 
 ---Expects a string that has a part of this Lua pattern.

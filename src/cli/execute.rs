@@ -384,15 +384,15 @@ fn test(args: &TestArgs) -> Result<u8, RunError> {
     let began = Instant::now();
     let mut summary = TestSummary::new(Style::of_stdout());
     let mut junit = Junit::new();
-    let code = run::test(&options, |report| {
+    let ending = run::test(&options, |report| {
         junit.add(report);
         print(&summary.add(report)).context("standard output")
     })?;
     if let Some(path) = &args.junit {
         junit.write(path, began.elapsed()).map_err(RunError::invalid)?;
     }
-    say(&summary.finish(began.elapsed()))?;
-    Ok(code)
+    say(&summary.finish(&ending, began.elapsed()))?;
+    Ok(ending.exit_code)
 }
 
 fn serve(args: &ServeArgs) -> Result<(), RunError> {

@@ -95,9 +95,13 @@ fn printed(printed: &Printed) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Returns text in which control characters are escapes, because XML has none, except for the ends
-/// of lines.
+/// Returns text in which characters that XML does not allow are escapes: control characters except
+/// for the ends of lines, and two more.
 fn readable(text: &str) -> String {
-    let line = |line: &str| printable(&line.replace('\t', "    "), MAX_LINE_CHARS);
+    let line = |line: &str| {
+        printable(&line.replace('\t', "    "), MAX_LINE_CHARS)
+            .replace('\u{fffe}', "\\u{fffe}")
+            .replace('\u{ffff}', "\\u{ffff}")
+    };
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }

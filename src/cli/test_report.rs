@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::number_format::{MAX_PATH_CHARS, counted};
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
 use crate::observability::text::printable;
-use crate::script::testing::{Failure, FileReport, Printed, TestOutcome, TestReport};
+use crate::run::TestEnding;
+use crate::script::testing::{FileReport, Printed, TestFailure, TestOutcome, TestReport};
 
 /// Longest printed part of a line of a failure, in characters.
 const MAX_LINE_CHARS: usize = 2_000;
@@ -91,7 +92,7 @@ impl TestSummary {
         format!("{word} {}: {}  {time}\n", path(report), counts.join(", "))
     }
 
-    fn add_failure(&mut self, report: &FileReport, test: &TestReport, failure: &Failure) {
+    fn add_failure(&mut self, report: &FileReport, test: &TestReport, failure: &TestFailure) {
         let name = printable(&test.name, MAX_LINE_CHARS);
         let _ = writeln!(
             self.failures,
@@ -136,7 +137,7 @@ impl TestSummary {
     }
 
     /// Returns the failures, the snapshots and the summary.
-    pub fn finish(self, elapsed: Duration) -> String {
+    pub fn finish(self, ending: &TestEnding, elapsed: Duration) -> String {
         let mut text = self.failures;
         for (what, files) in [
             ("new snapshot", &self.written),
@@ -161,7 +162,13 @@ impl TestSummary {
             };
             counts.push(format!("{files} {verb} not load"));
         }
-        let good = self.failed + self.not_run + self.refused == 0;
+        if ending.interrupted {
+            counts.push("interrupted".into());
+        }
+        if ending.files_left > 0 {
+            counts.push(format!("{} not tested", counted(ending.files_left as u64, "file")));
+        }
+        let good = ending.exit_code == 0;
         let verdict = format!(
             "{} in {}: {}",
             counted(tests, "test"),

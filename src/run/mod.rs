@@ -42,4 +42,4 @@ pub use probe::{ProbeOptions, probe};
 pub use scan::{Scanned, scan};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;
-pub use test::{TestRunOptions, test};
+pub use test::{TestEnding, TestRunOptions, test};

@@ -43,15 +43,24 @@ pub struct TestRunOptions {
     pub on_ci: bool,
 }
 
+/// The end of `smbench test`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestEnding {
+    pub exit_code: u8,
+    /// The number of files whose tests did not run, because a signal ended the program.
+    pub files_left: usize,
+    pub interrupted: bool,
+}
+
 /// Runs test files and passes the report of each to `each`, in the order of the files. Ends early if
-/// `each` fails. Returns the exit code.
+/// `each` fails.
 ///
 /// # Errors
 /// [`RunError`] if there is no test, or the files cannot be found.
 pub fn test(
     options: &TestRunOptions,
     mut each: impl FnMut(&FileReport) -> anyhow::Result<()> + Send,
-) -> Result<u8, RunError> {
+) -> Result<TestEnding, RunError> {
     let files = find_test_files(&options.paths).map_err(RunError::invalid)?;
     if files.is_empty() {
         let searched: Vec<_> =
@@ -78,21 +87,15 @@ pub fn test(
         &mut signals,
         || interrupted.store(true, Relaxed),
         || {
-            let result = run_files(&files, jobs, &test_options, |report| {
+            run_files(&files, jobs, &test_options, |report| {
                 totals.add(report);
                 each(report)
-            });
-            // The other files end soon if the output cannot be written.
-            if result.is_err() {
-                interrupted.store(true, Relaxed);
-            }
-            result
+            })
         },
     );
     ended?;
-    if interrupted.load(Relaxed) {
-        totals.reasons.push(ExitReason::Interrupted);
-    }
+    let was_interrupted = interrupted.load(Relaxed);
+    totals.reasons.extend(was_interrupted.then_some(ExitReason::Interrupted));
     if totals.tests == 0 && totals.reasons.is_empty() {
         let filter = options.filter.as_ref();
         return Err(RunError::invalid(match filter {
@@ -100,14 +103,17 @@ pub fn test(
             None => anyhow::anyhow!("the test files have no tests: declare them with test.it"),
         }));
     }
-    Ok(match exit_code(&totals.reasons) {
+    let exit_code = match exit_code(&totals.reasons) {
         0 if totals.failures > 0 => TESTS_FAILED,
         code => code,
-    })
+    };
+    let files_left = files.len() - totals.files;
+    Ok(TestEnding { exit_code, files_left, interrupted: was_interrupted })
 }
 
 #[derive(Default)]
 struct Totals {
+    files: usize,
     tests: usize,
     failures: usize,
     reasons: Vec<ExitReason>,
@@ -115,6 +121,7 @@ struct Totals {
 
 impl Totals {
     fn add(&mut self, report: &FileReport) {
+        self.files += 1;
         self.tests += report.tests.len();
         self.failures += report.failures();
         self.reasons.extend(report.refused.as_ref().map(|error| match error {

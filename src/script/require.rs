@@ -19,7 +19,6 @@ use super::error::{ScriptError, TEST_MODULE};
 use super::host::ScriptHost;
 use super::members::GLOBALS;
 use super::project::{MAX_PATH_BYTES, Project};
-use super::testing::native;
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
@@ -430,8 +429,8 @@ fn load(
         host.chunks.borrow_mut().add(name, path, source);
     }
     let result: LuaResult<Value> = match &host.tests {
-        Some(_) if name == TEST_MODULE => {
-            let native = native(lua, host)?;
+        Some(tests) if name == TEST_MODULE => {
+            let native = tests.native.borrow().clone();
             lua.load(source.as_str())
                 .set_name(format!("={name}"))
                 .set_mode(ChunkMode::Text)

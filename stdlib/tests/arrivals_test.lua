@@ -10,7 +10,8 @@ local describe, it, expect = test.describe, test.it, test.expect
 ---@return number[]
 local function times(gap, rate, seconds)
   local rng = bench.rng("arrivals")
-  local now, list = 0, {}
+  local now = 0 ---@type number
+  local list = {} ---@type number[]
   while true do
     now = now + gap(rng, now, rate)
     if now > seconds * 1e9 then
@@ -23,9 +24,11 @@ end
 ---Returns the variance of the gaps, divided by their squared mean.
 ---@param list number[]
 local function variation(list)
-  local sum, squares = 0, 0
+  local sum, squares, last = 0, 0, list[1] or 0 ---@type number, number, number
   for position = 2, #list do
-    local gap = list[position] - list[position - 1]
+    local now = list[position] or 0
+    local gap = now - last
+    last = now
     sum = sum + gap
     squares = squares + gap * gap
   end
@@ -35,12 +38,12 @@ end
 
 ---Returns the largest number of arrivals in a window, divided by what the rate gives.
 ---@param list number[]
----@param window number in nanoseconds
+---@param window number nanoseconds
 ---@param rate number
 local function peak(list, window, rate)
   local most, first = 0, 1
-  for last = 1, #list do
-    while list[last] - list[first] > window do
+  for last, time in ipairs(list) do
+    while time - (list[first] or 0) > window do
       first = first + 1
     end
     most = math.max(most, last - first + 1)
@@ -112,9 +115,10 @@ describe("the spacing", function()
     local list = times(arrivals.bursts({ on = "1s", off = "9s", periods = "constant" }), 100, 100)
     -- A burst has ten times the rate.
     expect(peak(list, 5e8, 100)):to_be_near(10, 1.5)
-    local longest = 0
-    for position = 2, #list do
-      longest = math.max(longest, list[position] - list[position - 1])
+    local longest, last = 0, list[1] or 0 ---@type number, number
+    for _, time in ipairs(list) do
+      longest = math.max(longest, time - last)
+      last = time
     end
     expect(longest):to_be_near(9e9, 1e8)
   end)

@@ -22,6 +22,7 @@ mod leases;
 mod lifecycle;
 mod log_lines;
 mod losses;
+mod lua_tests;
 mod modes;
 mod new_project;
 mod notices;

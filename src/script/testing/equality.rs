@@ -20,9 +20,13 @@ pub(super) fn first_difference(actual: &Value, expected: &Value) -> LuaResult<Op
     Comparison { exact: true, ..Comparison::default() }.difference(actual, expected)
 }
 
-/// Returns whether a table has at least the fields of another, with equal values.
-pub(super) fn has_fields(actual: &Value, expected: &Value) -> LuaResult<bool> {
-    Ok(Comparison::default().difference(actual, expected)?.is_none())
+/// Returns the first field of a table that another does not have with an equal value, in words; None
+/// if it has all of them.
+///
+/// # Errors
+/// The tables are nested too deeply.
+pub(super) fn missing_field(actual: &Value, expected: &Value) -> LuaResult<Option<String>> {
+    Comparison::default().difference(actual, expected)
 }
 
 #[derive(Default)]

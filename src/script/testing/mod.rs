@@ -18,8 +18,7 @@ mod test_file;
 mod text_diff;
 mod value_text;
 
-pub(super) use natives::native;
-pub use report::{Failure, FileReport, Printed, SnapshotReport, TestOutcome, TestReport};
+pub use report::{FileReport, Printed, SnapshotReport, TestFailure, TestOutcome, TestReport};
 pub(super) use state::TestState;
 pub use state::{TestOptions, WorkloadRun, WorkloadRunner};
 pub use test_file::run_test_file;

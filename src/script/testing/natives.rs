@@ -5,8 +5,8 @@ use std::rc::Rc;
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Result as LuaResult, Table, Value};
 
 use super::balance::imbalance;
-use super::equality::{first_difference, has_fields};
-use super::report::Failure;
+use super::equality::{first_difference, missing_field};
+use super::report::TestFailure;
 use super::state::TestState;
 use super::text_diff::diff;
 use super::value_text::{inline, lines};
@@ -19,7 +19,7 @@ use crate::script::values::{fail, fault, function, name_of, shown, text};
 const MAX_NAME_CHARS: usize = 200;
 
 /// Creates the table of native functions.
-pub(in crate::script) fn native(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
+pub(super) fn native(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Table> {
     let native = lua.create_table()?;
     declarations(lua, &native, host)?;
     expectations(lua, &native, host)?;
@@ -130,36 +130,27 @@ fn expectations(lua: &Lua, native: &Table, host: &Rc<ScriptHost>) -> LuaResult<(
                 details.sequence_values::<String>().collect::<LuaResult<Vec<_>>>()
             })?;
             let error = fault(&message);
-            tests(host)?.fail(Failure { message, details });
+            tests(host)?.fail(TestFailure { message, details });
             Err(error)
         },
     )?;
     // Returns whether a function fails, and its message. Failed expectations in it do not count.
     register(lua, native, host, "failure", |_, host, body: Function| {
-        let tests = tests(host)?;
-        let before = tests.take_failure();
-        let result = body.call::<()>(());
-        let failure = tests.take_failure();
-        tests.restore_failure(before);
-        Ok(match (result, failure) {
+        Ok(match tests(host)?.apart(|| body.call::<()>(())) {
             (_, Some(failure)) => Some(failure.message),
             (Err(error), None) => Some(host.readable(&error)),
             (Ok(()), None) => None,
         })
     })?;
-    register(lua, native, host, "no_matcher", |lua, _, (name, known): (Value, Table)| {
-        let _ = lua;
+    register(lua, native, host, "no_matcher", |_, _, (name, known): (Value, Table)| {
         let mut names = known.sequence_values::<String>().collect::<LuaResult<Vec<_>>>()?;
         names.sort();
         let name = name_of(&name);
         let near = nearest(&name, names.iter().map(String::as_str));
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        let error: LuaResult<()> = fail!(
-            "test.expect has no matcher '{}'{near} (there is {})",
-            name.chars().take(60).collect::<String>(),
-            names.join(", ")
-        );
-        error
+        let name: String = name.chars().take(60).collect();
+        let known = names.join(", ");
+        Err::<(), _>(fault(format!("test.expect has no matcher '{name}'{near} (there is {known})")))
     })
 }
 
@@ -170,9 +161,9 @@ fn comparisons(lua: &Lua, native: &Table, host: &Rc<ScriptHost>) -> LuaResult<()
         host.look_at_the_clock();
         first_difference(&actual, &expected)
     })?;
-    register(lua, native, host, "has_fields", |_, host, (actual, expected): (Value, Value)| {
-        host.look_at_the_clock();
-        has_fields(&actual, &expected)
+    // Returns the first field that a table does not have as another has it, or nil.
+    register(lua, native, host, "missing", |_, _, (actual, expected): (Value, Value)| {
+        missing_field(&actual, &expected)
     })?;
     // Returns the lines of a diff, if one of the values takes several lines.
     register(lua, native, host, "diff", |_, host, (actual, expected): (Value, Value)| {

@@ -34,14 +34,14 @@ pub struct TestReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestOutcome {
     Passed,
-    Failed(Failure),
+    Failed(TestFailure),
     /// The test did not run, for this reason.
     NotRun(String),
 }
 
 /// The reason why a test failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct TestFailure {
     /// The message, with the `file:line` of the expectation or error where it is known.
     pub message: String,
     /// Further lines, such as a diff.

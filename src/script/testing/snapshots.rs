@@ -48,6 +48,14 @@ impl Snapshots {
         }
     }
 
+    /// Returns the path of a snapshot as the user would write it.
+    fn shown(&self, path: &Path) -> String {
+        match self.beside == Path::new(".") {
+            true => path.display().to_string(),
+            false => self.beside.join(path).display().to_string(),
+        }
+    }
+
     /// Compares a value with the snapshot of this name, or writes the snapshot. Returns the problem
     /// if they differ.
     ///
@@ -64,7 +72,7 @@ impl Snapshots {
         let mut lines = Vec::new();
         write_lines(value, &mut lines)?;
         let path = self.directory.join(format!("{name}{ENDING}"));
-        let shown = self.beside.join(&path).display().to_string();
+        let shown = self.shown(&path);
         let wrong = |what: &str, error: &dyn std::fmt::Display| {
             fault(format!("to_match_snapshot: {shown} cannot be {what}: {error}"))
         };
@@ -120,9 +128,8 @@ impl Snapshots {
             let is_unused = |name: &String| {
                 name.strip_suffix(ENDING).is_some_and(|name| !used.contains(&name.to_lowercase()))
             };
-            let path = self.beside.join(&self.directory);
             let unused = names.into_iter().filter(is_unused);
-            report.unused = unused.map(|name| path.join(name).display().to_string()).collect();
+            report.unused = unused.map(|name| self.shown(&self.directory.join(name))).collect();
             report.unused.sort();
         }
         report

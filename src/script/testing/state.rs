@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::report::{Failure, Printed};
+use mlua::{Result as LuaResult, Table};
+
+use super::report::{Printed, TestFailure};
 use super::snapshots::Snapshots;
 use super::suite::Suite;
 use crate::script::options::ScriptOptions;
@@ -56,7 +58,7 @@ pub struct WorkloadRun {
 #[derive(Default)]
 struct RunningTest {
     /// The first expectation that failed. A test that catches the error fails all the same.
-    failure: Option<Failure>,
+    failure: Option<TestFailure>,
     /// The places of expectations that no matcher has judged.
     pending: BTreeMap<u64, String>,
     next: u64,
@@ -66,6 +68,8 @@ pub(in crate::script) struct TestState {
     pub options: TestOptions,
     /// The time that the runs of the present entry into the VM have lasted.
     pub waited: Cell<Duration>,
+    /// The native functions, which the source of `@bench/test` is given.
+    pub native: RefCell<Option<Table>>,
     pub(super) suite: RefCell<Suite>,
     pub(super) snapshots: Snapshots,
     running: RefCell<Option<RunningTest>>,
@@ -78,6 +82,7 @@ impl TestState {
             snapshots: Snapshots::new(path, options.update, options.on_ci),
             options,
             waited: Cell::default(),
+            native: RefCell::default(),
             suite: RefCell::default(),
             running: RefCell::default(),
             printed: RefCell::default(),
@@ -99,7 +104,7 @@ impl TestState {
     }
 
     /// Ends a test. Returns the expectation that failed, and the place of one without a matcher.
-    pub(super) fn end_test(&self) -> (Option<Failure>, Option<String>) {
+    pub(super) fn end_test(&self) -> (Option<TestFailure>, Option<String>) {
         let running = self.running.borrow_mut().take().unwrap_or_default();
         (running.failure, running.pending.into_values().next())
     }
@@ -123,22 +128,34 @@ impl TestState {
         }
     }
 
-    pub(super) fn fail(&self, failure: Failure) {
+    pub(super) fn fail(&self, failure: TestFailure) {
         if let Some(running) = self.running.borrow_mut().as_mut() {
             running.failure.get_or_insert(failure);
         }
     }
 
-    /// Takes the failure of the running test, if there is one.
-    pub(super) fn take_failure(&self) -> Option<Failure> {
-        self.running.borrow_mut().as_mut().and_then(|running| running.failure.take())
-    }
-
-    /// Puts back what [`TestState::take_failure`] took.
-    pub(super) fn restore_failure(&self, failure: Option<Failure>) {
-        if let Some(running) = self.running.borrow_mut().as_mut() {
-            running.failure = failure;
+    /// Calls a function in which an expectation may fail, and returns its result and the failure.
+    /// What fails in it does not count, nor do the expectations that an error left without a
+    /// matcher.
+    pub(super) fn apart<R>(
+        &self,
+        body: impl FnOnce() -> LuaResult<R>,
+    ) -> (LuaResult<R>, Option<TestFailure>) {
+        let before = self
+            .running
+            .borrow_mut()
+            .as_mut()
+            .map(|running| (running.failure.take(), running.next));
+        let result = body();
+        let mut failure = None;
+        if let (Some((before, next)), Some(running)) = (before, self.running.borrow_mut().as_mut())
+        {
+            failure = std::mem::replace(&mut running.failure, before);
+            if result.is_err() {
+                running.pending.retain(|number, _| *number < next);
+            }
         }
+        (result, failure)
     }
 
     /// Keeps a printed string, and counts its lines once too much was printed.

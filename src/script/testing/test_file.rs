@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use mlua::Function;
 
-use super::report::{Failure, FileReport, Printed, SnapshotReport, TestOutcome, TestReport};
+use super::natives::native;
+use super::report::{FileReport, Printed, SnapshotReport, TestFailure, TestOutcome, TestReport};
 use super::state::{TestOptions, TestState};
 use super::suite::TestCase;
 use crate::ir::ClientPartition;
@@ -53,6 +54,7 @@ fn load(path: &Path, tests: &Rc<TestState>) -> Result<Vm, ScriptError> {
     host.operation_memory.share(&limits, 1, 1);
     // A module may be loaded in a test, so all of them may use steps.
     vm.enter(0, |lua| register_clients(lua, &host, true))?;
+    tests.native.replace(Some(vm.enter(0, |lua| native(lua, &host))?));
     host.chunks.borrow_mut().add(&chunk, &path, &source);
     vm.enter(0, |lua| load_chunk::<mlua::Value>(lua, &chunk, &source))?;
     let declared = host.declared.replace(Some(Declared::default())).unwrap_or_default();
@@ -78,7 +80,7 @@ fn run_tests(vm: &Vm, tests: &Rc<TestState>, report: &mut FileReport) {
             None => run_test(vm, tests, test).unwrap_or_else(|internal| {
                 let message = internal.to_string();
                 report.refused = Some(internal);
-                TestOutcome::Failed(Failure { message, details: Vec::new() })
+                TestOutcome::Failed(TestFailure { message, details: Vec::new() })
             }),
         };
         report.tests.push(TestReport {
@@ -113,10 +115,10 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
         return Ok(TestOutcome::NotRun(INTERRUPTED.into()));
     }
     let with_paths = |text: &str| vm.host.chunks.borrow().with_paths(text);
-    let failed = |message: String, details| TestOutcome::Failed(Failure { message, details });
+    let failed = |message: String, details| TestOutcome::Failed(TestFailure { message, details });
     match (failure, result, unjudged) {
         (_, Err(error @ ScriptError::Internal(_)), _) => Err(error),
-        (Some(Failure { message, details }), _, _) => Ok(failed(with_paths(&message), details)),
+        (Some(TestFailure { message, details }), _, _) => Ok(failed(with_paths(&message), details)),
         (None, Err(error), _) => Ok(failed(error.to_string(), Vec::new())),
         (None, Ok(()), Some(place)) => Ok(failed(
             format!("{}: test.expect without a matcher, which checks nothing", with_paths(&place)),
@@ -130,5 +132,11 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
 /// top level of a script declares, and that ends with them.
 fn call<'a>(vm: &Vm, functions: impl IntoIterator<Item = &'a Function>) -> Result<(), ScriptError> {
     vm.host.declared.replace(Some(Declared::default()));
-    vm.enter(0, |_| functions.into_iter().try_for_each(|function| function.call::<()>(())))
+    let result =
+        vm.enter(0, |_| functions.into_iter().try_for_each(|function| function.call::<()>(())));
+    if result.is_err() && vm.host.was_exhausted() {
+        // Luau does not collect garbage when it runs out of memory, and the next test needs some.
+        vm.enter(0, |lua| lua.gc_collect())?;
+    }
+    result
 }

@@ -7,6 +7,8 @@ use mlua::{Table, Value};
 
 /// Maximum length of a value within a message, in bytes.
 const MAX_INLINE: usize = 200;
+/// Number of elements up to which the beginning of a list that does not fit is shown.
+const MOST_SHOWN: usize = 3;
 /// Maximum length of a table that is written on one line of a diff, in bytes.
 const MAX_LINE: usize = 100;
 /// Maximum size of a value that is written over many lines.
@@ -68,9 +70,14 @@ pub(super) fn entries(table: &Table) -> Vec<(Key, Value, Value)> {
     entries
 }
 
-/// Returns a value on one line, shortened.
+/// Returns a value on one line: shortened if it is long, and of a long list only the length.
 pub(super) fn inline(value: &Value) -> String {
-    on_one_line(value, MAX_INLINE).unwrap_or_else(|shortened| shortened)
+    on_one_line(value, MAX_INLINE).unwrap_or_else(|shortened| match value {
+        Value::Table(list) if list.raw_len() > MOST_SHOWN => {
+            format!("a list of {} elements", list.raw_len())
+        }
+        _ => shortened,
+    })
 }
 
 /// Returns the value on one line of at most `most` bytes, or else the beginning of it.

@@ -30,6 +30,7 @@ mod standard_library;
 mod steps;
 mod streams;
 mod stubs;
+mod testing;
 mod trees;
 mod workloads;
 
