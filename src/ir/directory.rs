@@ -65,7 +65,12 @@ impl Directory {
     /// [`OpenError`]. The old file remains then.
     pub fn write_file(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
         if let Some(parent) = path.parent() {
-            self.0.create_dir_all(parent).map_err(open_error)?;
+            let made = self.0.create_dir_all(parent).or_else(|error| match error.kind() {
+                // A symbolic link that leads out of the directory exists too, and cannot be opened.
+                io::ErrorKind::AlreadyExists => self.0.open_dir(parent).map(drop),
+                _ => Err(error),
+            });
+            made.map_err(open_error)?;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let new = path.with_file_name(format!(".{name}.unfinished"));
