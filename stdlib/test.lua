@@ -11,8 +11,8 @@
 ---@field it fun(name: string, body: fun())
 ---@field before_each fun(body: fun())
 ---@field after_each fun(body: fun())
----@field record fun(body: function, options: table?): bench.test.Operation[]
----@field stream fun(path: string, options: table?): bench.test.Operation[]
+---@field record fun(body: function, options: table?): bench.test.Operations
+---@field stream fun(path: string, options: table?): bench.test.Operations
 ---@field run fun(path: string, options: table?): table
 ---@field expecting fun(): integer
 ---@field judged fun(number: integer)
@@ -56,6 +56,10 @@ local M = {}
 ---@field blob? string the file whose bytes are written
 ---@field expect? string[] the expected statuses, unless they are the default
 ---@field extensions? table<string, any> the options of an open, such as requested_oplock
+
+---A list of operations, which cannot be changed.
+---@class bench.test.Operations
+---@field [integer] bench.test.Operation
 
 ---@class (exact) bench.test.RecordOptions
 ---@field seed? integer the seed of rng (default 0)
@@ -108,7 +112,7 @@ end
 ---teardown, at most 100,000.
 ---@param body fun(c: bench.Client, rng: bench.Rng)
 ---@param options? bench.test.RecordOptions
----@return bench.test.Operation[]
+---@return bench.test.Operations
 function M.record(body, options)
   return native.record(body, options)
 end
@@ -118,7 +122,7 @@ end
 ---What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.StreamOptions
----@return bench.test.Operation[]
+---@return bench.test.Operations
 function M.stream(path, options)
   return native.stream(path, options)
 end
@@ -167,8 +171,8 @@ end
 ---@param self bench.test.Expectation
 ---@param matcher string
 local function judged(self, matcher)
-  local number = type(self) == "table" and rawget(self --[[@as table]], "number")
-  if type(number) ~= "number" then
+  local number = type(self) == "table" and rawget(self --[[@as table]], "number") or nil ---@type integer?
+  if number == nil then
     error(("matchers are called with a colon: write expect(…):%s(…)"):format(matcher), 3)
   end
   native.judged(number --[[@as integer]])
@@ -221,7 +225,7 @@ function Expectation:to_equal(expected)
     check(self, true, "to equal " .. native.show(expected))
   elseif rawget(self --[[@as table]], "negated") ~= true then
     local details = native.diff(value, expected)
-    local words = details and "the expected table" or native.show(expected)
+    local words = details and type(expected) == "table" and "the expected table" or native.show(expected)
     check(self, false, "to equal " .. words, difference, details)
   end
 end

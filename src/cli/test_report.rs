@@ -21,7 +21,9 @@ pub(super) struct TestSummary {
     passed: u64,
     failed: u64,
     not_run: u64,
+    /// The numbers of files that did not load, and of those whose tests could not go on.
     refused: u64,
+    broken: u64,
     written: Vec<String>,
     updated: Vec<String>,
     unused: Vec<String>,
@@ -37,6 +39,7 @@ impl TestSummary {
             failed: 0,
             not_run: 0,
             refused: 0,
+            broken: 0,
             written: Vec::new(),
             updated: Vec::new(),
             unused: Vec::new(),
@@ -62,7 +65,10 @@ impl TestSummary {
         self.updated.extend(report.snapshots.updated.iter().cloned());
         self.unused.extend(report.snapshots.unused.iter().cloned());
         if let Some(error) = &report.refused {
-            self.refused += 1;
+            match report.tests.is_empty() {
+                true => self.refused += 1,
+                false => self.broken += 1,
+            }
             let path = path(report);
             let _ = writeln!(
                 self.failures,
@@ -161,6 +167,9 @@ impl TestSummary {
                 more => (counted(more, "file"), "do"),
             };
             counts.push(format!("{files} {verb} not load"));
+        }
+        if self.broken > 0 {
+            counts.push(format!("{} broken off", counted(self.broken, "file")));
         }
         if ending.interrupted {
             counts.push("interrupted".into());

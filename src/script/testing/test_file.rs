@@ -22,8 +22,9 @@ use crate::script::vm::Vm;
 /// The reason for tests that an interrupt has ended.
 const INTERRUPTED: &str = "the tests were interrupted";
 
-/// Runs the tests of a file, on the calling thread.
-pub fn run_test_file(path: &Path, options: &TestOptions) -> FileReport {
+/// Runs the tests of a file, on the calling thread. Returns None if they were interrupted before
+/// they were known.
+pub fn run_test_file(path: &Path, options: &TestOptions) -> Option<FileReport> {
     let began = Instant::now();
     let tests = Rc::new(TestState::new(path, options.clone()));
     let mut report = FileReport {
@@ -38,10 +39,11 @@ pub fn run_test_file(path: &Path, options: &TestOptions) -> FileReport {
     report.printed = tests.take_printed();
     match vm {
         Ok(vm) => run_tests(&vm, &tests, &mut report),
+        Err(_) if tests.is_interrupted() => return None,
         Err(error) => report.refused = Some(error),
     }
     report.elapsed = began.elapsed();
-    report
+    Some(report)
 }
 
 /// Runs the top level of the file, which declares its tests.
@@ -134,8 +136,8 @@ fn call<'a>(vm: &Vm, functions: impl IntoIterator<Item = &'a Function>) -> Resul
     vm.host.declared.replace(Some(Declared::default()));
     let result =
         vm.enter(0, |_| functions.into_iter().try_for_each(|function| function.call::<()>(())));
-    if result.is_err() && vm.host.was_exhausted() {
-        // Luau does not collect garbage when it runs out of memory, and the next test needs some.
+    // Luau does not collect garbage when it runs out of memory, and the next test needs some.
+    if vm.lua.used_memory() > vm.host.memory_bytes() / 2 {
         vm.enter(0, |lua| lua.gc_collect())?;
     }
     result
