@@ -118,7 +118,8 @@ function M.record(body, options)
 end
 
 ---Returns the operations of a script, in the order in which `smbench compile`
----writes them, at most 100,000. The path is relative to the directory of the file.
+---writes them, at most 100,000. The path is relative to the directory of the file,
+---or "@scripts/NAME" for a ready workload.
 ---What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.StreamOptions
@@ -127,7 +128,8 @@ function M.stream(path, options)
   return native.stream(path, options)
 end
 
----Runs a script and returns the summary of the run, as in summary.json. Nothing of
+---Runs a script, named as for `test.stream`, and returns the summary of the run, as in
+---summary.json. Nothing of
 ---it is kept. What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.RunOptions

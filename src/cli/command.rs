@@ -11,6 +11,7 @@ use super::manual::ManArgs;
 use super::new::NewArgs;
 use super::run::RunArgs;
 use super::scan::ScanArgs;
+use super::scripts::ScriptsArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::test::TestArgs;
@@ -37,6 +38,7 @@ pub enum Command {
     Test(TestArgs),
     Targets(TargetsArgs),
     Scan(ScanArgs),
+    Scripts(ScriptsArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -55,6 +57,7 @@ impl Command {
             | Command::Targets(_)
             | Command::Scan(_)
             | Command::Test(_)
+            | Command::Scripts(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,

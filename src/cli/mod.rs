@@ -25,6 +25,7 @@ mod probe;
 mod report;
 mod run;
 mod scan;
+mod scripts;
 mod serve;
 mod standard_output;
 mod style;

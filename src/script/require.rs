@@ -18,7 +18,7 @@ use super::chunks::{load_chunk, shown_path};
 use super::error::{ScriptError, TEST_MODULE};
 use super::host::ScriptHost;
 use super::members::GLOBALS;
-use super::project::{MAX_PATH_BYTES, Project};
+use super::project::{MAX_PATH_BYTES, NO_FILES, Project};
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
@@ -135,6 +135,12 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
                     "require must be called from a line of the script or of a module, to which the path is relative: write function() return require({path:?}) end instead of passing require itself"
                 );
             };
+            if host.project.directory.is_none()
+                && matches!(caller, ModulePath::InProject(_))
+                && ["./", "../", "@self"].iter().any(|prefix| path.starts_with(prefix))
+            {
+                return fail!("module {quoted} cannot be read: {NO_FILES}");
+            }
             modules.caller.replace(Some(caller));
             modules.hint.replace(prefix_hint(&path, file));
             modules.problem.take();
@@ -274,10 +280,11 @@ fn not_found(project: &Project, path: &Path) -> String {
 
 /// Opens the file of the project that contains the module at `path`. Returns None if there is none.
 fn module_file(project: &Project, path: &Path) -> Result<Option<(PathBuf, File)>, String> {
+    let directory = project.directory.as_ref().ok_or(format!("cannot be read: {NO_FILES}"))?;
     let mut found: Option<(PathBuf, File)> = None;
     for file in candidates(path) {
         let name = shown_path(&file);
-        match project.directory.regular_file(&file) {
+        match directory.regular_file(&file) {
             Ok((opened, _)) => {
                 if let Some((first, _)) = found.replace((file, opened)) {
                     let first = shown_path(&first);

@@ -39,6 +39,7 @@ mod probe;
 mod program;
 mod progress;
 mod reaching;
+mod ready_workloads;
 mod release;
 mod results;
 mod scan;

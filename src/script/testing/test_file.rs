@@ -49,7 +49,7 @@ pub fn run_test_file(path: &Path, options: &TestOptions) -> Option<FileReport> {
 /// Runs the top level of the file, which declares its tests.
 fn load(path: &Path, tests: &Rc<TestState>) -> Result<Vm, ScriptError> {
     let limits = ScriptLimits { time_per_resume: tests.options.timeout, ..ScriptLimits::default() };
-    let options = ScriptOptions { path: path.to_path_buf(), limits, ..ScriptOptions::default() };
+    let options = ScriptOptions { location: path.into(), limits, ..ScriptOptions::default() };
     let opened = open(&options, ClientPartition::WHOLE, None, Some(Rc::clone(tests)))?;
     let Opened { vm, chunk, path, source } = opened;
     let host = Rc::clone(&vm.host);

@@ -388,7 +388,7 @@ fn a_stream_that_cannot_be_made_says_why() {
     for (call, expected) in [
         (
             "'s.lua'",
-            "test.stream: \"s.lua\" is not the path of a script: it begins with \"./\" or \"../\" (relative to the directory of the file) and has the ending of the file, such as \"./office.lua\"",
+            "test.stream: \"s.lua\" is not the path of a script: it begins with \"./\" or \"../\" (relative to the directory of the file) and has the ending of the file, such as \"./office.lua\"; \"@scripts/office\" is a ready workload",
         ),
         (
             "'../s.lua'",
@@ -457,7 +457,7 @@ fn a_run_is_given_its_options_and_returns_its_summary() {
             assert_eq!((&*run.target, run.duration), ("sim?latency=1ms", Duration::from_millis(200)));
             assert_eq!((run.script.seed, run.script.clients[0].clients), (Some(9), 4));
             assert_eq!(run.script.params, [("name".to_string(), "x".to_string())]);
-            assert!(run.script.quiet && run.script.path.ends_with("s.lua"));
+            assert!(run.script.quiet && run.script.location.to_string().ends_with("s.lua"));
             Ok(serde_json::json!({ "totals": { "failed": 0 }, "path": "./s.lua" }))
         });
     })
@@ -644,4 +644,12 @@ fn a_test_that_needs_too_much_memory_fails_and_leaves_enough_for_the_next() {
     let file = file.with(|options| options.timeout = Duration::from_secs(60));
     let greedy = "x_test.lua: the tests of this file need more memory than their limit of 512 MiB";
     assert_eq!(file.results(), pairs(&[("greedy", greedy), ("caught", "ok"), ("next", "ok")]));
+}
+
+#[test]
+fn ready_workloads_can_be_tested_too() {
+    let outcome =
+        one("expect(#test.stream('@scripts/office', { clients = 1 })):to_be_at_least(10)");
+    let file = outcome.with(|options| options.timeout = Duration::from_secs(20));
+    assert_eq!(file.outcome(), "ok");
 }
