@@ -12,6 +12,9 @@ use crate::script::testing::{FileReport, Printed, TestFailure, TestOutcome, Test
 /// Longest printed part of a line of a failure, in characters.
 const MAX_LINE_CHARS: usize = 2_000;
 
+/// Maximum number of lines of a message that are printed.
+const MAX_LINES: usize = 100;
+
 /// The results of all files, for the lines at the end.
 pub(super) struct TestSummary {
     style: Style,
@@ -121,8 +124,13 @@ impl TestSummary {
     }
 
     fn add_lines(&mut self, indent: &str, text: &str) {
-        for line in text.lines() {
+        let mut lines = text.lines();
+        for line in lines.by_ref().take(MAX_LINES) {
             let _ = writeln!(self.failures, "{indent}{}", printable(line, MAX_LINE_CHARS));
+        }
+        let more = lines.count() as u64;
+        if more > 0 {
+            let _ = writeln!(self.failures, "{indent}… and {}", counted(more, "more line"));
         }
     }
 

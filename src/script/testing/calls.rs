@@ -38,7 +38,6 @@ pub(super) fn stream(
     const WHAT: &str = "test.stream";
     let given = given(WHAT, &options, &["seed", "iterations", "clients", "params"])?;
     let mut script = script_options(lua, host, WHAT, &path, given.as_ref())?;
-    script.limits.time_per_resume = script.limits.time_per_resume.min(host.time_left());
     let wrong = |error: &dyn std::fmt::Display| fault(format!("{WHAT}: {error}"));
     let mut loaded = Script::load(&script).map_err(|error| wrong(&error))?;
     if !loaded.header().bounded && script.iterations.is_none() {

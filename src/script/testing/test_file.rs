@@ -82,7 +82,7 @@ fn run_tests(vm: &Vm, tests: &Rc<TestState>, report: &mut FileReport) {
             None => run_test(vm, tests, test).unwrap_or_else(|internal| {
                 let message = internal.to_string();
                 report.refused = Some(internal);
-                TestOutcome::Failed(TestFailure { message, details: Vec::new() })
+                TestOutcome::Failed(TestFailure::new(message, Vec::new()))
             }),
         };
         report.tests.push(TestReport {
@@ -117,7 +117,7 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
         return Ok(TestOutcome::NotRun(INTERRUPTED.into()));
     }
     let with_paths = |text: &str| vm.host.chunks.borrow().with_paths(text);
-    let failed = |message: String, details| TestOutcome::Failed(TestFailure { message, details });
+    let failed = |message: String, details| TestOutcome::Failed(TestFailure::new(message, details));
     match (failure, result, unjudged) {
         (_, Err(error @ ScriptError::Internal(_)), _) => Err(error),
         (Some(TestFailure { message, details }), _, _) => Ok(failed(with_paths(&message), details)),

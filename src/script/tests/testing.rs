@@ -653,3 +653,20 @@ fn ready_workloads_can_be_tested_too() {
     let file = outcome.with(|options| options.timeout = Duration::from_secs(20));
     assert_eq!(file.outcome(), "ok");
 }
+
+#[test]
+fn messages_and_output_are_bounded_over_all_tests() {
+    let report = file(
+        "for i = 1, 400 do
+            test.it('t' .. i, function() for _ = 1, 20 do print(('x'):rep(1023)) end error(('é'):rep(20000)) end)
+        end",
+    )
+    .with(|options| options.timeout = Duration::from_secs(20))
+    .run();
+    let printed: usize = report.tests.iter().map(|test| test.printed.text.len()).sum();
+    assert!((3 << 20..=4 << 20).contains(&printed), "{printed}");
+    let lines = |test: &TestReport| test.printed.text.lines().count() as u64 + test.printed.dropped;
+    assert!(report.tests.iter().all(|test| lines(test) == 20));
+    let TestOutcome::Failed(failure) = &report.tests[0].outcome else { panic!() };
+    assert!(failure.message.len() < 17_000 && failure.message.ends_with("é…"));
+}
