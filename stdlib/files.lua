@@ -50,8 +50,12 @@ local MAX_FILES = 1000000
 -- Size of the writes that create a set, in bytes.
 local CREATE_BLOCK = 1024 * 1024
 
--- A run that was cut may have stopped anywhere, so any name may be missing.
-local MAY_BE_MISSING = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND", "OBJECT_PATH_NOT_FOUND" } }
+---Options for the removal of a file or directory in a teardown: a run that was cut may have
+---stopped anywhere, so the name may be missing.
+---@type bench.Options
+M.MAY_BE_MISSING = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND", "OBJECT_PATH_NOT_FOUND" } }
+
+local MAY_BE_MISSING = M.MAY_BE_MISSING
 
 ---A set of files.
 ---@class bench.FileSet
@@ -137,15 +141,17 @@ end
 
 ---Makes a set of files. Call it at the top of the script.
 ---@param given bench.files.Set
+---@param level? integer whose line an error names: 2, the default, is the line that calls `files.set`, and 3 that of the function in which this is
 ---@return bench.FileSet
-function M.set(given)
-  local checked = check_set(given)
+function M.set(given, level)
+  level = level or 2
+  local checked = check_set(given, level)
   local count, directories, per_directory = checked.files, checked.directories, checked.per_directory
   if count and directories and per_directory then
-    error("files.set: give two of files, directories and per_directory; the third follows from them", 2)
+    error("files.set: give two of files, directories and per_directory; the third follows from them", level)
   end
   if not count and not directories then
-    error("files.set needs the number of files, such as { files = 1000 }, or of directories", 2)
+    error("files.set needs the number of files, such as { files = 1000 }, or of directories", level)
   end
   if count and directories then
     per_directory = math.ceil(count / directories)
@@ -153,11 +159,11 @@ function M.set(given)
   per_directory = per_directory or 20
   count = count or directories * per_directory
   if count > MAX_FILES then
-    error(("files.set: %d files; a set has at most %d"):format(count, MAX_FILES), 2)
+    error(("files.set: %d files; a set has at most %d"):format(count, MAX_FILES), level)
   end
   local rng, existence = random_numbers("sizes", checked.root), random_numbers("exists", checked.root)
   if not rng or not existence then
-    error("files.set must be called at the top level of the script, outside of all functions", 2)
+    error("files.set must be called at the top level of the script, outside of all functions", level)
   end
   local draw = checked.size
   local sizes = {} ---@type integer[]
@@ -217,7 +223,7 @@ end
 ---Makes a set with the shape of a directory that `smbench scan` has read:
 ---`files.from_scan(bench.tree("tree.json"), { root = "tree" })`. Names that the scan does not
 ---contain, or that SMB does not allow, are replaced. Call it at the top of the script.
----@param tree any
+---@param tree bench.Tree
 ---@param given bench.files.FromScan
 ---@return bench.FileSet
 function M.from_scan(tree, given)
@@ -236,17 +242,14 @@ function M.from_scan(tree, given)
   local sizes = {} ---@type integer[]
   local count = 0
   for position, directory in ipairs(tree.directories) do
-    -- Positions in the file count from 0.
-    local parent = directory.parent and directory.parent + 1
+    local parent = directory.parent or 1
     taken[position] = {}
     if position == 1 then
       paths[1] = checked.root
+    elseif not paths[parent] then
+      error(("files.from_scan: the parent of directory %d does not stand before it in the tree"):format(position), 2)
     else
-      if not paths[parent or 1] or (parent or 1) >= position then
-        error(("files.from_scan: the parent of directory %d does not stand before it in the tree"):format(position - 1), 2)
-      end
-      local name = free_name(directory.name, "d" .. position, taken[parent or 1])
-      paths[position] = paths[parent or 1] .. "/" .. name
+      paths[position] = paths[parent] .. "/" .. free_name(directory.name, "d" .. position, taken[parent])
     end
   end
   for position, directory in ipairs(tree.directories) do
@@ -256,7 +259,7 @@ function M.from_scan(tree, given)
         error(("files.from_scan: the tree has more than %d files, the most a set has"):format(MAX_FILES), 2)
       end
       if type(size) ~= "number" or size < 0 or size ~= math.floor(size) then
-        error(("files.from_scan: the size of a file in directory %d is %s"):format(position - 1, tostring(size)), 2)
+        error(("files.from_scan: the size of a file in directory %d is %s"):format(position, tostring(size)), 2)
       end
       placed[count] = position
       sizes[count] = size --[[@as integer]]
@@ -482,10 +485,10 @@ function Set:read_whole(c, number, block, given)
 end
 
 ---Returns the client's own files of the set, and which of them exist: the same object for
----each call of the same client. It is part c.id of the set, or the whole set if no other
----client uses it.
+---each call of the same client. They are part c.id of the set, or all of a set that the
+---client shares with no other.
 ---@param c bench.Client
----@param clients? integer number of clients that share the set (default: the set is the client's own)
+---@param clients? integer number of clients that share the set (default: only this one)
 ---@return bench.FileSlots
 function Set:slots(c, clients)
   local user = c.user
@@ -494,11 +497,11 @@ function Set:slots(c, clients)
     return slots
   end
   local part = clients and c.id or 0
-  clients = clients or 1
-  local problem = no_part(part, clients)
+  local problem = clients and no_part(part, clients)
   if problem then
     error(problem, 2)
   end
+  clients = clients or 1
   local order, place = {}, {} ---@type integer[], integer[]
   local total = math.max(0, (self.count - part - 1) // clients + 1)
   local first_free, last_free = 1, total

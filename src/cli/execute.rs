@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -9,10 +10,13 @@ use super::args::{BoundArgs, StreamArgs};
 use super::command::{Cli, Command, definitions};
 use super::compile::{CompileArgs, CompileTo};
 use super::completions::completions;
+use super::definitions::DefinitionsArgs;
 use super::input_path::InputPath;
+use super::junit::Junit;
 use super::log;
 use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
+use super::new::NewArgs;
 use super::number_format::{counted, grouped, plural};
 use super::parameters::render_parameters;
 use super::password::password;
@@ -25,6 +29,8 @@ use super::serve::ServeArgs;
 use super::standard_output::print;
 use super::style::Style;
 use super::targets::{ListArgs, ProbeArgs, TargetList, TargetsCommand};
+use super::test::{TestArgs, is_ci};
+use super::test_report::TestSummary;
 use super::thresholds::failed;
 use super::validate::ValidateArgs;
 use super::verdict::{exit_reasons, leftovers};
@@ -40,9 +46,10 @@ use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
+use crate::project::{definitions as editor_definitions, starter};
 use crate::run::{
     self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
-    Timeouts,
+    TestRunOptions, Timeouts,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, Depth, READY_WORKLOADS, ScriptLimits, ScriptLocation, ScriptOptions};
@@ -71,6 +78,9 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         Command::Run(args) => return run(args),
         Command::Compile(args) => compile(args)?,
         Command::Validate(args) => validate(args)?,
+        Command::New(args) => new_project(args)?,
+        Command::Definitions(args) => write_definitions(args)?,
+        Command::Test(args) => return test(args),
         Command::Targets(args) => match &args.what {
             TargetsCommand::List(args) => list_targets(args)?,
             TargetsCommand::Probe(args) => return probe(args),
@@ -139,6 +149,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         oplog: args.oplog,
         prepare: args.prepare,
         clean: args.clean,
+        stop_after: None,
         out: args.out.clone(),
         progress: !args.quiet,
     };
@@ -280,6 +291,40 @@ fn mode_needed(needs: &[Need]) -> String {
     format!("; needs fidelity mode {mode} ({})", whose.join("; "))
 }
 
+fn new_project(args: &NewArgs) -> Result<(), RunError> {
+    let made = starter::create(&args.directory, args.name.as_deref()).map_err(RunError::invalid)?;
+    let directory = printable(&args.directory.display().to_string(), MAX_ERROR_CHARS);
+    let next = match &*directory {
+        "." => String::new(),
+        path if path.contains(char::is_whitespace) => format!("cd \"{path}\"\n"),
+        path => format!("cd {path}\n"),
+    };
+    let text = format!(
+        "made the project {directory}, {}; next:\n{next}smbench run workload.lua\nsmbench test\nand read README.md\n",
+        counted(made.len() as u64, "file")
+    );
+    say(&text)
+}
+
+fn write_definitions(args: &DefinitionsArgs) -> Result<(), RunError> {
+    let directory = args.directory.as_deref().unwrap_or(Path::new("."));
+    let done = editor_definitions::write(directory).map_err(RunError::invalid)?;
+    let shown = |path: &Path| printable(&path.display().to_string(), MAX_ERROR_CHARS);
+    let mut text: String =
+        done.written.iter().map(|path| format!("wrote {}\n", shown(path))).collect();
+    text += &match done.written.len() {
+        0 => format!("the definitions in {} are up to date\n", shown(&done.project)),
+        written => format!(
+            "wrote {} in {}, left {} as {}\n",
+            counted(written as u64, "file"),
+            shown(&done.project),
+            counted(done.unchanged as u64, "file"),
+            if done.unchanged == 1 { "it is" } else { "they are" }
+        ),
+    };
+    say(&text)
+}
+
 fn list_targets(args: &ListArgs) -> Result<(), RunError> {
     let text = match args.json {
         true => json(&TargetList::default())?,
@@ -342,6 +387,29 @@ fn scan(args: &ScanArgs) -> Result<(), RunError> {
         report(LineKind::Warning, &printable(&warning, MAX_ERROR_CHARS));
     }
     Ok(())
+}
+
+fn test(args: &TestArgs) -> Result<u8, RunError> {
+    let options = TestRunOptions {
+        paths: args.paths.clone(),
+        filter: args.filter.clone(),
+        jobs: args.jobs(),
+        timeout: args.timeout,
+        update: args.update,
+        on_ci: is_ci(),
+    };
+    let began = Instant::now();
+    let mut summary = TestSummary::new(Style::of_stdout());
+    let mut junit = Junit::new();
+    let ending = run::test(&options, |report| {
+        junit.add(report);
+        print(&summary.add(report)).context("standard output")
+    })?;
+    if let Some(path) = &args.junit {
+        junit.write(path, began.elapsed()).map_err(RunError::invalid)?;
+    }
+    say(&summary.finish(&ending, began.elapsed()))?;
+    Ok(ending.exit_code)
 }
 
 fn serve(args: &ServeArgs) -> Result<(), RunError> {

@@ -249,7 +249,7 @@ mod tests {
                 ..RunOptions::new(Target::parse("sim:null").unwrap())
             },
         );
-        let RunOutcome { summary, directory: out } = run(&options.0, &options.1).unwrap();
+        let RunOutcome { summary, directory: out, .. } = run(&options.0, &options.1).unwrap();
         assert_eq!(
             (summary.exit_code, &summary.exit_reasons[..]),
             (1, &[ExitReason::InternalError][..])

@@ -69,6 +69,9 @@ pub struct RunOutcome {
     pub summary: Summary,
     /// The directory of the results; None if the summary could not be written into it.
     pub directory: Option<PathBuf>,
+    /// Whether the run was stopped at once, by a second signal or at
+    /// [`RunOptions::stop_after`].
+    pub stopped: bool,
 }
 
 /// Runs `input` against the target and writes the results.
@@ -390,6 +393,7 @@ impl Run<'_> {
             let spans = PhaseSpan::chain(phases);
             let (mut interrupted, mut ended) = (false, false);
             let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
+            let stop_ns = self.options.stop_after.map(|after| clock.now_ns() + nanoseconds(after));
             let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
             loop {
                 let now_ns = clock.now_ns();
@@ -416,6 +420,9 @@ impl Run<'_> {
                     changed = orders.changed() => changed?,
                     () = next_phase, if next_phase_ns.is_some() => {}
                     () = thresholds.follow(zero_ns, coordinator, &**clock, phases, &custom) => {}
+                    () = clock.sleep_until(stop_ns.unwrap_or(u64::MAX)), if stop_ns.is_some_and(|ns| ns > now_ns) => {
+                        coordinator.stop();
+                    }
                     () = hooks.ends_the_run() => coordinator.cut(CutReason::Aborted),
                     () = signals.next() => {
                         if std::mem::replace(&mut interrupted, true) {
@@ -478,7 +485,7 @@ impl Run<'_> {
             summary.add_problem(error.to_string(), Some(ExitReason::ResultsNotKept));
         }
         let directory = written.ok().map(|_| self.directory.path().to_path_buf());
-        Ok(RunOutcome { summary, directory })
+        Ok(RunOutcome { summary, directory, stopped })
     }
 
     /// Returns the facts about the run that the measurements do not show.

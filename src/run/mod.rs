@@ -1,5 +1,5 @@
 //! The commands' work, put together from all other modules: [`run`], [`compile`], [`scan`],
-//! [`probe`] and [`serve`].
+//! [`probe`], [`serve`] and [`test()`].
 
 mod clean;
 mod compile;
@@ -28,6 +28,8 @@ mod share_model;
 mod share_tests;
 mod signals;
 mod stage_display;
+mod test;
+mod test_files;
 mod threshold_checks;
 
 pub use compile::{Compiled, compile};
@@ -40,3 +42,4 @@ pub use probe::{ProbeOptions, probe};
 pub use scan::{Scanned, scan};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;
+pub use test::{TestEnding, TestRunOptions, test};

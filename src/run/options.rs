@@ -55,6 +55,8 @@ pub struct RunOptions {
     pub prepare: bool,
     /// Whether to remove, after the run, what it made.
     pub clean: bool,
+    /// Time after which the run is stopped at once, however far it is; None for no such bound.
+    pub stop_after: Option<Duration>,
     /// Directory for the results; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Whether to show progress: a line on a terminal, else a log event every five seconds.
@@ -110,6 +112,7 @@ impl RunOptions {
             oplog: false,
             prepare: false,
             clean: false,
+            stop_after: None,
             out: None,
             progress: false,
         }

@@ -120,6 +120,17 @@ pub(super) struct ScriptClient {
     since_clock_moved: u32,
     /// The operations of another stream that a function of `bench.map` is given.
     pub mapping: Option<Box<Mapping>>,
+    /// What a test records of the client beside its operations.
+    pub recording: Option<Box<Recording>>,
+}
+
+/// What a test records of a client, and the bound on it.
+#[derive(Default)]
+pub(super) struct Recording {
+    /// Maximum number of operations.
+    pub most: usize,
+    /// The `file:line` that made each operation.
+    pub lines: Vec<Option<Box<str>>>,
 }
 
 impl ScriptClient {
@@ -163,6 +174,7 @@ impl ScriptClient {
             since_boundary: 0,
             since_clock_moved: 0,
             mapping: None,
+            recording: None,
         }
     }
 
@@ -179,6 +191,34 @@ impl ScriptClient {
             handles: Handles::of_mapped(identity.index),
             mapping: Some(Box::new(Mapping::new(name, number))),
             ..ScriptClient::new(identity, None, Bounds::default(), Section::Setup, random)
+        }
+    }
+
+    /// Creates a client whose operations a test records, at most `most`. It makes `iterations`
+    /// iterations, of which `first` is the number of the first one.
+    pub fn recorded(
+        identity: Identity,
+        section: Section,
+        (first, iterations): (u32, u32),
+        random: RandomNumbers,
+        most: usize,
+    ) -> ScriptClient {
+        let bounds =
+            Bounds { iterations: Some(first.saturating_add(iterations)), nominal_ns: None };
+        ScriptClient {
+            batch: usize::MAX,
+            boundaries: first,
+            recording: Some(Box::new(Recording { most, lines: Vec::new() })),
+            ..ScriptClient::new(identity, None, bounds, section, random)
+        }
+    }
+
+    /// Records the line that made the operations since the last call, if a test records the client.
+    pub fn note_line(&mut self, line: impl FnOnce() -> Option<String>) {
+        let Some(recording) = &mut self.recording else { return };
+        if recording.lines.len() < self.made.len() {
+            let line = line().map(String::into_boxed_str);
+            recording.lines.resize(self.made.len(), line);
         }
     }
 
@@ -383,6 +423,14 @@ impl ScriptClient {
     ) -> Result<bool, String> {
         if let Some(mapping) = &self.mapping {
             mapping.check_count(self.made.len())?;
+        }
+        if let Some(recording) = &self.recording
+            && self.made.len() >= recording.most
+        {
+            return Err(format!(
+                "more than {} operations, the most that test.record keeps; record fewer iterations, or a smaller part",
+                recording.most
+            ));
         }
         let think_ns = std::mem::take(&mut self.think_ns);
         let before = self.clock.now_ns();

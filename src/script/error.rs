@@ -27,6 +27,9 @@ pub enum ScriptError {
 /// The prelude's chunk: a line in it means nothing to the script's author.
 pub(super) const PRELUDE: &str = "[smbench]";
 
+/// The module of tests. Like the prelude, its lines mean nothing to an author.
+pub(super) const TEST_MODULE: &str = "@bench/test";
+
 /// Returns whether a message starts with a line of the script or of a module.
 pub(super) fn located(text: &str, chunks: &[String]) -> bool {
     place_of(text, chunks).is_some()

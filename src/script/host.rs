@@ -14,7 +14,7 @@ use super::blobs::Blobs;
 use super::chunks::Chunks;
 use super::client::ScriptClient;
 use super::declared::Declared;
-use super::error::{ScriptError, located};
+use super::error::{ScriptError, TEST_MODULE, located};
 use super::hooks::hook_state::HookState;
 use super::lua_errors::readable;
 use super::open_loop::OpenLoop;
@@ -22,6 +22,7 @@ use super::operation_memory::{OperationMemory, shown_limit};
 use super::options::{ScriptLimits, ScriptOptions};
 use super::project::Project;
 use super::result_hints::hint;
+use super::testing::TestState;
 use crate::ir::ClientPartition;
 use crate::ir::panic_message::panic_message;
 use crate::ir::random::RandomNumbers;
@@ -58,6 +59,8 @@ pub(super) struct ScriptHost {
     pub chunks: RefCell<Chunks>,
     /// The state of hooks, in the VM that runs them.
     pub hooks: Option<Rc<HookState>>,
+    /// The state of tests, in the VM of a test file.
+    pub tests: Option<Rc<TestState>>,
     memory_bytes: Cell<usize>,
     watch: Watch,
 }
@@ -136,6 +139,7 @@ impl ScriptHost {
         project: Project,
         blobs: Option<Blobs>,
         hooks: Option<Rc<HookState>>,
+        tests: Option<Rc<TestState>>,
     ) -> Rc<ScriptHost> {
         let (limits, first) = (options.limits, partition.part == 0);
         Rc::new(ScriptHost {
@@ -154,6 +158,7 @@ impl ScriptHost {
             blobs: RefCell::new(blobs),
             chunks: RefCell::new(Chunks::default()),
             hooks,
+            tests,
             memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
         })
@@ -244,6 +249,9 @@ impl ScriptHost {
 
     fn memory_exceeded(&self) -> String {
         let limit = shown_limit(self.memory_bytes());
+        if self.tests.is_some() {
+            return format!("the tests of this file need more memory than their limit of {limit}");
+        }
         let limit = format!("the script needs more memory than its limit of {limit}");
         let all_of_it = self.memory_bytes.get() == self.limits.memory_bytes;
         match self.memory_parts.get() {
@@ -320,6 +328,9 @@ impl ScriptHost {
     /// Ends a script that has used up its time.
     fn look(&self, lua: &Lua) -> LuaResult<()> {
         let Some(deadline) = self.watch.deadline.get() else { return Ok(()) };
+        if self.tests.as_ref().is_some_and(|tests| tests.is_interrupted()) {
+            return Err(self.fatal(ScriptError::Script("it was interrupted".into())));
+        }
         if let Some(hooks) = &self.hooks {
             if hooks.is_given_up() {
                 return Err(self.fatal(ScriptError::Script("the hook was stopped".into())));
@@ -332,8 +343,9 @@ impl ScriptHost {
         }
         if now() > deadline {
             let began = self.watch.began.get().unwrap_or_else(computed);
-            let spent = computed().saturating_sub(began);
-            let made = self.operations_made();
+            let spent = self.spent_since(began);
+            // A recorded function has one time limit, that of its test.
+            let made = self.operations_made().filter(|_| self.tests.is_none());
             if made.is_some() && self.watch.made.replace(made) != made {
                 self.watch.begin(self.limits.time_per_resume, Some(computed()));
                 return Ok(());
@@ -343,15 +355,31 @@ impl ScriptHost {
                 self.watch.begin(left, Some(began));
                 return Ok(());
             }
-            let text = format!(
-                "no result after {:?} of computing (--script-time); the script seems to loop forever",
-                self.limits.time_per_resume
-            );
+            let limit = self.limits.time_per_resume;
+            let text = match self.tests.is_some() {
+                true => format!("no end after {limit:?} (--timeout); it seems to loop forever"),
+                false => format!(
+                    "no result after {limit:?} of computing (--script-time); the script seems to loop forever"
+                ),
+            };
             let place = self.line(lua).or_else(|| self.chunks.borrow().names.first().cloned());
             let place = place.map_or_else(String::new, |place| place + ": ");
             return Err(self.fatal(ScriptError::Script(place + &text)));
         }
         Ok(())
+    }
+
+    /// Returns the time that counts against the limit: what this thread has computed since `began`,
+    /// and, in a test, what its runs have lasted.
+    fn spent_since(&self, began: Duration) -> Duration {
+        let waited = self.tests.as_ref().map_or(Duration::ZERO, |tests| tests.waited.get());
+        computed().saturating_sub(began) + waited
+    }
+
+    /// Returns the time that is left of the present entry into the VM.
+    pub fn time_left(&self) -> Duration {
+        let began = self.watch.began.get().unwrap_or_else(computed);
+        self.limits.time_per_resume.saturating_sub(self.spent_since(began))
     }
 
     /// Enters the VM, with a limit on time. No panic gets out. All code enters the VM here.
@@ -372,6 +400,9 @@ impl ScriptHost {
         watch.leave.set(false);
         watch.thread.set(thread);
         watch.made.set(self.operations_made());
+        if let Some(tests) = &self.tests {
+            tests.waited.set(Duration::ZERO);
+        }
         watch.begin(self.limits.time_per_resume, Some(computed()));
         let result = catch_unwind(AssertUnwindSafe(|| body(lua)));
         watch.deadline.set(None);
@@ -406,6 +437,9 @@ impl ScriptHost {
             lua.inspect_stack(level, |frame| {
                 let source = frame.source().short_src?.into_owned();
                 let line = frame.current_line()?;
+                if source == TEST_MODULE {
+                    return None;
+                }
                 chunks.names.contains(&source).then(|| format!("{source}:{line}"))
             })
             .flatten()

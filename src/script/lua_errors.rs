@@ -3,7 +3,7 @@
 
 use mlua::Error as LuaError;
 
-use super::error::{PRELUDE, line_of, located, place_of};
+use super::error::{PRELUDE, TEST_MODULE, line_of, located, place_of};
 use super::members::{unknown_member, with_a_colon};
 
 /// Returns the message of an error as the author of the script should read it.
@@ -108,7 +108,7 @@ fn is_address(text: &str) -> bool {
 
 /// Drops positions inside the prelude and the binding from the front of a message.
 fn without_prelude(text: &str) -> &str {
-    for source in [PRELUDE, "__mlua_index", "__mlua_newindex", "__mlua_require"] {
+    for source in [PRELUDE, TEST_MODULE, "__mlua_index", "__mlua_newindex", "__mlua_require"] {
         if let Some(rest) = text.strip_prefix(source).and_then(|rest| rest.strip_prefix(':')) {
             let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
             return digits.strip_prefix(": ").unwrap_or(digits);
@@ -122,7 +122,8 @@ fn without_prelude(text: &str) -> &str {
 fn place(traceback: &str, chunks: &[String]) -> Option<String> {
     let mut lines = traceback.lines().filter_map(|line| {
         let line = line.trim_start();
-        chunks.iter().find_map(|chunk| line_of(line, chunk))
+        let files = chunks.iter().filter(|chunk| *chunk != TEST_MODULE);
+        files.into_iter().find_map(|chunk| line_of(line, chunk))
     });
     let first = lines.next()?;
     let embedded = |place: &str| place.starts_with("@bench/");

@@ -50,7 +50,7 @@ impl<F: Fn(&str)> Drop for Printer<F> {
 }
 
 /// Returns a string that is safe to print on a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut printed = String::with_capacity(text.len().min(MAX_PRINTED));
     for character in text.chars() {
         if printed.len() >= MAX_PRINTED {

@@ -10,26 +10,20 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use mlua::chunk::ChunkMode;
 use mlua::luau::{NavigateError, Require};
 use mlua::{Function, Lua, MultiValue, Result as LuaResult, Value};
 
 use super::chunks::{load_chunk, shown_path};
-use super::error::ScriptError;
+use super::error::{ScriptError, TEST_MODULE};
 use super::host::ScriptHost;
 use super::members::GLOBALS;
-use super::project::{MANIFEST, MAX_PATH_BYTES, NO_FILES, Project};
+use super::project::{MAX_PATH_BYTES, NO_FILES, Project};
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
-
-/// The modules of the standard library: path below `@bench/`, source text.
-const STANDARD_LIBRARY: &[(&str, &str)] = &[
-    ("access", include_str!("../../stdlib/access.lua")),
-    ("distributions", include_str!("../../stdlib/distributions.lua")),
-    ("files", include_str!("../../stdlib/files.lua")),
-    ("office", include_str!("../../stdlib/office.lua")),
-    ("options", include_str!("../../stdlib/options.lua")),
-];
+use crate::project::manifest::MANIFEST;
+use crate::project::standard_library;
 
 /// The version that is recorded for a module or a tree of the project, because these state none.
 pub(super) const UNVERSIONED: &str = "unversioned";
@@ -181,7 +175,7 @@ fn check_path(path: &str, quoted: &str) -> Result<(), String> {
     let bare = path.strip_suffix(".luau").or_else(|| path.strip_suffix(".lua")).unwrap_or(path);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let below = path.strip_prefix("std.").unwrap_or(path);
-    let meant = match STANDARD_LIBRARY.iter().find(|(name, _)| *name == below) {
+    let meant = match standard_library::MODULES.iter().find(|(name, _)| *name == below) {
         Some((name, _)) => format!(": write require(\"@bench/{name}\")"),
         None if path.is_empty() || path.starts_with(['/', '.']) || !path.chars().all(plain) => {
             String::new()
@@ -230,6 +224,9 @@ impl Resolver {
         let (name, path, source, version) = match &self.at {
             ModulePath::InStandardLibrary(path) => {
                 let name = in_standard_library(path);
+                if name == TEST_MODULE && self.host.tests.is_none() {
+                    return Err("is for test files, which smbench test runs".into());
+                }
                 let source = standard_module(path, &name)?.to_string();
                 (name.clone(), name, source, env!("CARGO_PKG_VERSION"))
             }
@@ -253,10 +250,10 @@ fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
     if path.as_os_str().is_empty() {
         return Err("names no module; add its name, such as \"@bench/office\"".into());
     }
-    let found = STANDARD_LIBRARY.iter().find(|(known, _)| Path::new(known) == path);
+    let found = standard_library::MODULES.iter().find(|(known, _)| Path::new(known) == path);
     found.map(|(_, source)| *source).ok_or_else(|| {
         let known: Vec<String> =
-            STANDARD_LIBRARY.iter().map(|(known, _)| format!("@bench/{known}")).collect();
+            standard_library::MODULES.iter().map(|(known, _)| format!("@bench/{known}")).collect();
         let known = known.iter().map(String::as_str);
         format!("not found: {}", unknown("module", name, known))
     })
@@ -412,7 +409,12 @@ impl Require for Resolver {
 }
 
 /// Runs the top level of a module and returns the module's value.
-fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> LuaResult<Value> {
+fn load(
+    lua: &Lua,
+    host: &Rc<ScriptHost>,
+    modules: &Modules,
+    read: &ReadModule,
+) -> LuaResult<Value> {
     let ReadModule { name, module, path, source, version } = read;
     let names = |loading: &[(ModulePath, String)]| -> Vec<String> {
         loading.iter().map(|(_, name)| name.clone()).collect()
@@ -433,7 +435,16 @@ fn load(lua: &Lua, host: &ScriptHost, modules: &Modules, read: &ReadModule) -> L
     if !host.chunks.borrow().names.contains(name) {
         host.chunks.borrow_mut().add(name, path, source);
     }
-    let result: LuaResult<Value> = load_chunk(lua, name, source);
+    let result: LuaResult<Value> = match &host.tests {
+        Some(tests) if name == TEST_MODULE => {
+            let native = tests.native.borrow().clone();
+            lua.load(source.as_str())
+                .set_name(format!("={name}"))
+                .set_mode(ChunkMode::Text)
+                .call(native)
+        }
+        _ => load_chunk(lua, name, source),
+    };
     modules.loading.borrow_mut().pop();
     let value = result?;
     match &value {

@@ -239,7 +239,9 @@ fn prelude(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<()> {
     let printer = Rc::clone(host);
     let output = Printer::new(|text| standard_error::offer(LineKind::Note, text));
     let print = lua.create_function(move |_, text: LuaString| {
-        if printer.prints() {
+        if let Some(tests) = &printer.tests {
+            tests.print(&text.to_string_lossy());
+        } else if printer.prints() {
             output.print(&text.to_string_lossy());
         }
         Ok(())

@@ -28,6 +28,7 @@ use super::require::read_source;
 use super::stream_hash::stream_hash;
 use super::stream_plan::StreamPlan;
 use super::streams::StreamBuilder;
+use super::testing::TestState;
 use super::values::unknown;
 use super::vm::Vm;
 use crate::ir::directory::directory_of;
@@ -78,12 +79,24 @@ struct Loaded {
     source: String,
 }
 
-/// Runs the top level, for hooks if `hooks` is given. Returns its declarations even if it fails.
-fn load(
+/// A VM for a file that was read and whose top level has not run.
+pub(super) struct Opened {
+    pub vm: Vm,
+    /// The name of the file for Lua.
+    pub chunk: String,
+    /// The file as the user named it.
+    pub path: String,
+    pub source: String,
+}
+
+/// Reads a script or a test file, and makes a VM for it: for hooks if `hooks` is given, for tests
+/// if `tests` is.
+pub(super) fn open(
     options: &ScriptOptions,
     partition: ClientPartition,
     hooks: Option<Rc<HookState>>,
-) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
+    tests: Option<Rc<TestState>>,
+) -> Result<Opened, ScriptError> {
     let shown = options.shown_location();
     let (source, project, blobs) = match &options.location {
         ScriptLocation::File(path) => {
@@ -103,11 +116,20 @@ fn load(
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
-    let host = ScriptHost::new(options, partition, declared, project, blobs, hooks);
-    let vm = Vm::new(Rc::clone(&host))?;
-    let result = vm.run(&chunk, &shown, &source);
-    let declared = host.declared.take().unwrap_or_default();
-    Ok((Loaded { vm, declared, chunk, path: shown, source }, result))
+    let host = ScriptHost::new(options, partition, declared, project, blobs, hooks, tests);
+    Ok(Opened { vm: Vm::new(host)?, chunk, path: shown, source })
+}
+
+/// Runs the top level, for hooks if `hooks` is given. Returns its declarations even if it fails.
+fn load(
+    options: &ScriptOptions,
+    partition: ClientPartition,
+    hooks: Option<Rc<HookState>>,
+) -> Result<(Loaded, Result<(), ScriptError>), ScriptError> {
+    let Opened { vm, chunk, path, source } = open(options, partition, hooks, None)?;
+    let result = vm.run(&chunk, &path, &source);
+    let declared = vm.host.declared.take().unwrap_or_default();
+    Ok((Loaded { vm, declared, chunk, path, source }, result))
 }
 
 /// Loads the VM for the script's hooks, which has a quarter of the memory, and returns it with the

@@ -286,6 +286,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Returns the directory for temporary files of the call.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process_group(self.group.0.unwrap(), signal).unwrap();
     }

@@ -127,8 +127,12 @@ where
     F: Fn(&ScriptHost, &mut ScriptClient, A) -> LuaResult<R> + 'static,
 {
     let host = Rc::clone(host);
-    registry.add_method(name, move |_, object, arguments: A| {
-        active(&host, object, |client| body(&host, client, arguments))
+    registry.add_method(name, move |lua, object, arguments: A| {
+        active(&host, object, |client| {
+            let result = body(&host, client, arguments);
+            client.note_line(|| host.line(lua));
+            result
+        })
     });
 }
 

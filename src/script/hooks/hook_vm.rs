@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mlua::{Buffer, Function, Lua, Result as LuaResult, Table, Value};
+use mlua::{Buffer, Function, Lua, Result as LuaResult, Table};
 
 use super::errors::HookErrorLog;
 use super::filter::{CompletionOutcome, Field, Filter, MAX_FIELDS};
@@ -18,6 +18,7 @@ use crate::observability::Layout;
 use crate::protocol::NtStatus;
 use crate::script::declared::{CompletionHook, Declared};
 use crate::script::error::{PRELUDE, ScriptError};
+use crate::script::json_tables::read_only;
 use crate::script::vm::Vm;
 
 /// The size of the position at the start of the buffer. At most `MAX_FIELDS` numbers for each
@@ -336,31 +337,4 @@ impl Hook {
         ))?;
         Ok(Hook { fields: hook.fields, each, stretch: 16, ended: false })
     }
-}
-
-/// Converts JSON into read-only Lua tables.
-fn read_only(lua: &Lua, json: &serde_json::Value) -> LuaResult<Value> {
-    use serde_json::Value as Json;
-    Ok(match json {
-        Json::Null => Value::Nil,
-        Json::Bool(value) => Value::Boolean(*value),
-        Json::Number(number) => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
-        Json::String(text) => Value::String(lua.create_string(text)?),
-        Json::Array(list) => {
-            let table = lua.create_table_with_capacity(list.len(), 0)?;
-            for (at, value) in (1..).zip(list) {
-                table.raw_set(at, read_only(lua, value)?)?;
-            }
-            table.set_readonly(true);
-            Value::Table(table)
-        }
-        Json::Object(object) => {
-            let table = lua.create_table_with_capacity(0, object.len())?;
-            for (key, value) in object {
-                table.raw_set(key.as_str(), read_only(lua, value)?)?;
-            }
-            table.set_readonly(true);
-            Value::Table(table)
-        }
-    })
 }

@@ -258,7 +258,10 @@ fn the_error_about_a_misspelt_name_suggests_the_nearest_one() {
         ("rng:int(1.5, 2)", "rng:int takes whole numbers within 2^53, not 1.5"),
         ("rng:bool(2)", "rng:bool(2): a probability is between 0 and 1"),
         ("rng:pick({})", "rng:pick: the list is empty"),
-        ("rng:exp('1s')", "rng:exp: the mean is a number, not \"1s\""),
+        (
+            "rng:exp('1x')",
+            "rng:exp: the mean: \"1x\" is neither a duration nor a size: write a number and a unit, such as \"5ms\" or \"64KiB\"",
+        ),
         ("c.read(1, 2)", "methods are called with a colon: write c:read(…), not c.read(…)"),
         (
             "bench.choose { { 1, print } }",
@@ -334,7 +337,7 @@ fn the_top_level() {
         ("bench.closed_loop { rate = 5 }", "s.lua:1: bench.closed_loop: unknown option 'rate'"),
         (
             "bench.quux('x')",
-            "s.lua:1: unknown function of bench 'quux': there is abort, choose, closed_loop, counter, filter, gauge, histogram, load, map, merge, mix, on_break, on_complete, on_end, on_phase, open_loop, params, phases, rate, repeat_stream, rewrite_paths, rng, sample, scale_clients, setup, shift, status, teardown, thresholds, time_warp, transform, workload",
+            "s.lua:1: unknown function of bench 'quux': there is abort, bytes, choose, closed_loop, counter, filter, gauge, histogram, load, map, merge, mix, nanoseconds, on_break, on_complete, on_end, on_phase, open_loop, params, phases, rate, repeat_stream, rewrite_paths, rng, sample, scale_clients, setup, shift, status, teardown, thresholds, time_warp, transform, tree, workload",
         ),
         (
             &format!("{ok}\n{ok}"),

@@ -143,11 +143,11 @@ fn the_module_office_checks_its_options_and_names_the_script_s_line() {
         ),
         (
             "{ folder = 'd', size = 'big' }",
-            "s.lua:3: @bench/office: size must be a whole number, not big",
+            "s.lua:3: @bench/office: size: \"big\" is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes",
         ),
         (
             "{ folder = 'd', documents = 0 }",
-            "s.lua:3: @bench/office: documents, size and block must be at least 1",
+            "s.lua:3: @bench/office: documents must be at least 1, not 0",
         ),
     ];
     for (options, expected) in cases {

@@ -29,9 +29,11 @@ mod random;
 mod ready_workloads;
 mod sandbox;
 mod shared_state_check;
+mod standard_library;
 mod steps;
 mod streams;
 mod stubs;
+mod testing;
 mod trees;
 mod workloads;
 

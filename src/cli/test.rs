@@ -1,0 +1,62 @@
+//! `smbench test`
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::flag_values::{positive_duration, whole_number};
+use crate::run::MAX_THREADS;
+
+/// Run the tests of workloads and modules
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+        Test files are named NAME_test.lua, NAME.test.lua, or the same with .luau, and use \
+        require(\"@bench/test\"). In directories they are searched for, except in hidden directories and in those \
+        named results; links are not followed.\n\
+        Exit codes: 0 all tests passed; 99 a test failed or did not run; 2 a file does not load, there is no \
+        test, or bad usage; 130 interrupted; 1 internal error.")]
+pub struct TestArgs {
+    /// Test files, and directories to search [default: .]
+    #[arg(value_name = "FILE|DIR")]
+    pub paths: Vec<PathBuf>,
+
+    /// Run only tests whose name contains this text
+    ///
+    /// The name of a test follows those of its groups: "mail > delivers once".
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+
+    /// Number of files tested at a time
+    ///
+    /// [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u16>(1..=MAX_THREADS.into()))]
+    pub jobs: Option<u16>,
+
+    /// Longest time of one test
+    ///
+    /// It covers what the test computes and how long its runs last. It is also the longest time to
+    /// load a test file.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
+    pub timeout: Duration,
+
+    /// Write snapshots that differ anew
+    #[arg(long)]
+    pub update: bool,
+
+    /// Write the results as a JUnit XML file too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+impl TestArgs {
+    pub(super) fn jobs(&self) -> Option<NonZero<usize>> {
+        self.jobs.and_then(|jobs| NonZero::new(usize::from(jobs)))
+    }
+}
+
+/// Returns whether this is a CI system, by its variable `CI`.
+pub(super) fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
