@@ -204,6 +204,6 @@ fn load(iteration: &str, clients: u32, partition: ClientPartition) -> Script {
     let text = format!("bench.workload {{ name = 'w', {iteration} }}");
     std::fs::write(&path, text).expect("the script is written");
     let clients = vec![ClientsOverride { workload: None, clients }];
-    let options = ScriptOptions { path, clients, ..ScriptOptions::default() };
+    let options = ScriptOptions { location: path.into(), clients, ..ScriptOptions::default() };
     Script::load_partition(&options, partition).expect("the script loads")
 }

@@ -243,7 +243,7 @@ fn ours(work: &Work, samba: Option<&Samba>, precision: Precision, directory: &Pa
         out: Some(directory.join("results")),
         ..RunOptions::new(Target::parse(&url).unwrap())
     };
-    let input = Input::Script(ScriptOptions { path, ..ScriptOptions::default() });
+    let input = Input::Script(ScriptOptions { location: path.into(), ..ScriptOptions::default() });
     let finished = smbench::run::run(&input, &options).unwrap();
     std::fs::remove_dir_all(finished.directory.unwrap()).unwrap();
     let totals = &finished.summary.totals;

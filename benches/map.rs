@@ -76,7 +76,7 @@ fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
 }
 
 fn options(path: &Path) -> ScriptOptions {
-    ScriptOptions { path: path.to_path_buf(), ..ScriptOptions::default() }
+    ScriptOptions { location: path.into(), ..ScriptOptions::default() }
 }
 
 /// Returns the operations made for each second of a processor. A document is loaded before the time

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(&path, SCRIPT)?;
 
     let input = Input::Script(ScriptOptions {
-        path,
+        location: path.into(),
         params: vec![("size".into(), "64KiB".into())],
         iterations: Some(10),
         ..ScriptOptions::default()

@@ -11,8 +11,8 @@
 ---@field it fun(name: string, body: fun())
 ---@field before_each fun(body: fun())
 ---@field after_each fun(body: fun())
----@field record fun(body: function, options: table?): bench.test.Operation[]
----@field stream fun(path: string, options: table?): bench.test.Operation[]
+---@field record fun(body: function, options: table?): bench.test.Operations
+---@field stream fun(path: string, options: table?): bench.test.Operations
 ---@field run fun(path: string, options: table?): table
 ---@field expecting fun(): integer
 ---@field judged fun(number: integer)
@@ -56,6 +56,10 @@ local M = {}
 ---@field blob? string the file whose bytes are written
 ---@field expect? string[] the expected statuses, unless they are the default
 ---@field extensions? table<string, any> the options of an open, such as requested_oplock
+
+---A list of operations, which cannot be changed.
+---@class bench.test.Operations
+---@field [integer] bench.test.Operation
 
 ---@class (exact) bench.test.RecordOptions
 ---@field seed? integer the seed of rng (default 0)
@@ -108,22 +112,24 @@ end
 ---teardown, at most 100,000.
 ---@param body fun(c: bench.Client, rng: bench.Rng)
 ---@param options? bench.test.RecordOptions
----@return bench.test.Operation[]
+---@return bench.test.Operations
 function M.record(body, options)
   return native.record(body, options)
 end
 
 ---Returns the operations of a script, in the order in which `smbench compile`
----writes them, at most 100,000. The path is relative to the directory of the file.
+---writes them, at most 100,000. The path is relative to the directory of the file,
+---or "@scripts/NAME" for a ready workload.
 ---What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.StreamOptions
----@return bench.test.Operation[]
+---@return bench.test.Operations
 function M.stream(path, options)
   return native.stream(path, options)
 end
 
----Runs a script and returns the summary of the run, as in summary.json. Nothing of
+---Runs a script, named as for `test.stream`, and returns the summary of the run, as in
+---summary.json. Nothing of
 ---it is kept. What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.RunOptions
@@ -167,11 +173,11 @@ end
 ---@param self bench.test.Expectation
 ---@param matcher string
 local function judged(self, matcher)
-  local number = type(self) == "table" and rawget(self --[[@as table]], "number")
-  if type(number) ~= "number" then
+  local number = type(self) == "table" and rawget(self --[[@as table]], "number") or nil ---@type integer?
+  if number == nil then
     error(("matchers are called with a colon: write expect(…):%s(…)"):format(matcher), 3)
   end
-  native.judged(number)
+  native.judged(number --[[@as integer]])
   return rawget(self --[[@as table]], "value")
 end
 
@@ -221,7 +227,7 @@ function Expectation:to_equal(expected)
     check(self, true, "to equal " .. native.show(expected))
   elseif rawget(self --[[@as table]], "negated") ~= true then
     local details = native.diff(value, expected)
-    local words = details and "the expected table" or native.show(expected)
+    local words = details and type(expected) == "table" and "the expected table" or native.show(expected)
     check(self, false, "to equal " .. words, difference, details)
   end
 end
@@ -256,6 +262,7 @@ function Expectation:to_be_near(expected, tolerance)
   check(self, off <= tolerance, words, "it is off by " .. native.show(off))
 end
 
+---Expects this number or a larger one.
 ---@param expected number
 function Expectation:to_be_at_least(expected)
   local value = number_of(judged(self, "to_be_at_least"), "to_be_at_least")
@@ -263,6 +270,7 @@ function Expectation:to_be_at_least(expected)
   check(self, value >= expected, "to be at least " .. native.show(expected))
 end
 
+---Expects this number or a smaller one.
 ---@param expected number
 function Expectation:to_be_at_most(expected)
   local value = number_of(judged(self, "to_be_at_most"), "to_be_at_most")

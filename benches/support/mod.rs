@@ -13,7 +13,7 @@ use smbench_test_support::Samba;
 /// Returns the options of a script whose only workload has `clients` clients.
 pub fn script(path: &Path, clients: u32) -> ScriptOptions {
     ScriptOptions {
-        path: path.to_path_buf(),
+        location: path.into(),
         clients: vec![ClientsOverride { workload: None, clients }],
         ..ScriptOptions::default()
     }

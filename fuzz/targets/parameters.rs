@@ -32,7 +32,8 @@ fuzz_target!(|text: &str| {
     );
     std::fs::write(&*SCRIPT, script).expect("the script");
     let Some(default) = value(&[]) else { return };
-    let help = describe(&SCRIPT, ScriptLimits::default()).expect("a script that loads");
+    let help =
+        describe(&SCRIPT.clone().into(), ScriptLimits::default()).expect("a script that loads");
     assert_eq!(help.len(), 1);
     assert_eq!(help[0].kind, kind);
     assert_eq!(value(&[printed(kind, &default)]), Some(default), "the default, printed");
@@ -51,7 +52,8 @@ fuzz_target!(|text: &str| {
 /// refused.
 fn value(given: &[String]) -> Option<Value> {
     let params = given.iter().map(|text| ("x".to_string(), text.clone())).collect();
-    let options = ScriptOptions { path: SCRIPT.clone(), params, ..ScriptOptions::default() };
+    let options =
+        ScriptOptions { location: SCRIPT.clone().into(), params, ..ScriptOptions::default() };
     let script = match Script::load(&options) {
         Ok(script) => script,
         Err(error) => {

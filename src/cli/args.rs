@@ -33,7 +33,7 @@ pub enum LogFormat {
 /// The source of operations, and the limits of a script.
 #[derive(Clone, Debug, Args)]
 pub struct StreamArgs {
-    /// A script (.lua) or a document (.json, .jsonl)
+    /// A script (.lua, @scripts/NAME) or document (.json, .jsonl)
     #[arg(value_name = "SCRIPT|DOCUMENT", required_unless_present_any = HELP, value_parser = input)]
     pub input: Option<InputPath>,
 

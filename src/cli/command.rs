@@ -6,9 +6,12 @@ use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::completions::CompletionsArgs;
+use super::definitions::DefinitionsArgs;
 use super::manual::ManArgs;
+use super::new::NewArgs;
 use super::run::RunArgs;
 use super::scan::ScanArgs;
+use super::scripts::ScriptsArgs;
 use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::test::TestArgs;
@@ -30,9 +33,12 @@ pub enum Command {
     Run(Box<RunArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
+    New(NewArgs),
+    Definitions(DefinitionsArgs),
     Test(TestArgs),
     Targets(TargetsArgs),
     Scan(ScanArgs),
+    Scripts(ScriptsArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -46,9 +52,12 @@ impl Command {
             Command::Run(args) => Some(("run", &args.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
-            Command::Test(_)
+            Command::New(_)
+            | Command::Definitions(_)
             | Command::Targets(_)
             | Command::Scan(_)
+            | Command::Test(_)
+            | Command::Scripts(_)
             | Command::Serve(_)
             | Command::Completions(_)
             | Command::Man(_) => None,

@@ -57,7 +57,7 @@ impl FromStr for CompileTo {
 
 impl CompileArgs {
     pub(super) fn check(&self) -> Result<(), String> {
-        let input = self.stream.input.as_ref().map(|input| input.path());
+        let input = self.stream.input.as_ref().and_then(|input| input.file());
         match self.output.as_ref().and_then(|output| output.path.as_deref()) {
             Some(path) if Some(path) == input => {
                 Err(format!("--output {} is the input itself", path.display()))

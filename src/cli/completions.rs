@@ -80,7 +80,7 @@ fn with_hints(command: clap::Command) -> clap::Command {
         }
         let names = arg.get_value_names().unwrap_or_default();
         let hint = match names.first().map(|name| name.as_str()) {
-            Some("FILE" | "SCRIPT|DOCUMENT") => ValueHint::FilePath,
+            Some("FILE" | "FILE|DIR" | "SCRIPT|DOCUMENT") => ValueHint::FilePath,
             Some("DIR") => ValueHint::DirPath,
             _ => ValueHint::Other,
         };

@@ -10,11 +10,13 @@ use super::args::{BoundArgs, StreamArgs};
 use super::command::{Cli, Command, definitions};
 use super::compile::{CompileArgs, CompileTo};
 use super::completions::completions;
+use super::definitions::DefinitionsArgs;
 use super::input_path::InputPath;
 use super::junit::Junit;
 use super::log;
 use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
+use super::new::NewArgs;
 use super::number_format::{counted, grouped, plural};
 use super::parameters::render_parameters;
 use super::password::password;
@@ -22,6 +24,7 @@ use super::probe::{render_probe, render_targets};
 use super::report::render;
 use super::run::RunArgs;
 use super::scan::{ScanArgs, described};
+use super::scripts::{ScriptList, ScriptsArgs, ScriptsCommand, render_scripts};
 use super::serve::ServeArgs;
 use super::standard_output::print;
 use super::style::Style;
@@ -43,12 +46,13 @@ use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
+use crate::project::{definitions as editor_definitions, starter};
 use crate::run::{
     self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
     TestRunOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, Depth, ScriptLimits, ScriptOptions};
+use crate::script::{self, Depth, READY_WORKLOADS, ScriptLimits, ScriptLocation, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -74,6 +78,8 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         Command::Run(args) => return run(args),
         Command::Compile(args) => compile(args)?,
         Command::Validate(args) => validate(args)?,
+        Command::New(args) => new_project(args)?,
+        Command::Definitions(args) => write_definitions(args)?,
         Command::Test(args) => return test(args),
         Command::Targets(args) => match &args.what {
             TargetsCommand::List(args) => list_targets(args)?,
@@ -81,6 +87,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         },
         Command::Scan(args) => scan(args)?,
         Command::Serve(args) => serve(args)?,
+        Command::Scripts(args) => scripts(args)?,
         Command::Completions(args) => say(&completions(args.shell, definitions()))?,
         Command::Man(args) => man(args)?,
     }
@@ -92,11 +99,16 @@ fn help(command: &Command) -> Result<(), RunError> {
     let text = command.help();
     let mut shown = if style.color { text.ansi().to_string() } else { text.to_string() };
     if let Some((_, stream)) = command.stream()
-        && let Some(InputPath::Script(path)) = &stream.input
+        && let Some(InputPath::Script(location)) = &stream.input
     {
-        check_is_there(path)?;
-        let parameters = script::describe(path, limits(stream)).map_err(RunError::invalid)?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        location.file().map_or(Ok(()), check_is_there)?;
+        let parameters = script::describe(location, limits(stream)).map_err(RunError::invalid)?;
+        let name = match location {
+            ScriptLocation::File(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into()
+            }
+            ScriptLocation::Ready(ready) => ready.to_string(),
+        };
         shown.push('\n');
         shown.push_str(&render_parameters(&name, &parameters, style));
     }
@@ -217,7 +229,7 @@ fn compile(args: &CompileArgs) -> Result<(), RunError> {
 
 fn validate(args: &ValidateArgs) -> Result<(), RunError> {
     let input = input(&args.stream, &BoundArgs::default())?;
-    let name = printable(&input.path().display().to_string(), MAX_ERROR_CHARS);
+    let name = printable(&input.location(), MAX_ERROR_CHARS);
     let lines = ProgressLines::of_stage(true, format!("checking {name}"));
     let verdict = match &input {
         Input::Script(options) => {
@@ -279,12 +291,56 @@ fn mode_needed(needs: &[Need]) -> String {
     format!("; needs fidelity mode {mode} ({})", whose.join("; "))
 }
 
+fn new_project(args: &NewArgs) -> Result<(), RunError> {
+    let made = starter::create(&args.directory, args.name.as_deref()).map_err(RunError::invalid)?;
+    let directory = printable(&args.directory.display().to_string(), MAX_ERROR_CHARS);
+    let next = match &*directory {
+        "." => String::new(),
+        path if path.contains(char::is_whitespace) => format!("cd \"{path}\"\n"),
+        path => format!("cd {path}\n"),
+    };
+    let text = format!(
+        "made the project {directory}, {}; next:\n{next}smbench run workload.lua\nsmbench test\nand read README.md\n",
+        counted(made.len() as u64, "file")
+    );
+    say(&text)
+}
+
+fn write_definitions(args: &DefinitionsArgs) -> Result<(), RunError> {
+    let directory = args.directory.as_deref().unwrap_or(Path::new("."));
+    let done = editor_definitions::write(directory).map_err(RunError::invalid)?;
+    let shown = |path: &Path| printable(&path.display().to_string(), MAX_ERROR_CHARS);
+    let mut text: String =
+        done.written.iter().map(|path| format!("wrote {}\n", shown(path))).collect();
+    text += &match done.written.len() {
+        0 => format!("the definitions in {} are up to date\n", shown(&done.project)),
+        written => format!(
+            "wrote {} in {}, left {} as {}\n",
+            counted(written as u64, "file"),
+            shown(&done.project),
+            counted(done.unchanged as u64, "file"),
+            if done.unchanged == 1 { "it is" } else { "they are" }
+        ),
+    };
+    say(&text)
+}
+
 fn list_targets(args: &ListArgs) -> Result<(), RunError> {
     let text = match args.json {
         true => json(&TargetList::default())?,
         false => render_targets(&KINDS, Style::of_stdout()),
     };
     say(&text)
+}
+
+fn scripts(args: &ScriptsArgs) -> Result<(), RunError> {
+    match &args.what {
+        Some(ScriptsCommand::Show(args)) => say(args.script.source),
+        Some(ScriptsCommand::List(args)) if args.json => say(&json(&ScriptList::default())?),
+        Some(ScriptsCommand::List(_)) | None => {
+            say(&render_scripts(&READY_WORKLOADS, Style::of_stdout()))
+        }
+    }
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
@@ -407,11 +463,11 @@ fn check_is_there(path: &Path) -> Result<(), RunError> {
 fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
     let named = stream.input.as_ref().context("no script or document is named");
     let named = named.map_err(RunError::invalid)?;
-    check_is_there(named.path())?;
-    let (path, blob_directories) = (named.path().to_path_buf(), stream.allow_blobs.clone());
+    named.file().map_or(Ok(()), check_is_there)?;
+    let blob_directories = stream.allow_blobs.clone();
     Ok(match named {
-        InputPath::Script(_) => Input::Script(ScriptOptions {
-            path,
+        InputPath::Script(location) => Input::Script(ScriptOptions {
+            location: location.clone(),
             params: stream.params.clone(),
             seed: stream.seed,
             clients: stream.clients.clone(),
@@ -421,7 +477,8 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             limits: limits(stream),
             ..ScriptOptions::default()
         }),
-        InputPath::Document(_) => {
+        InputPath::Document(path) => {
+            let path = path.clone();
             let options = LoadOptions { strict: stream.strict, blob_directories };
             // A variable may name workloads of scripts.
             let all = stream.clients.iter().rfind(|clients| clients.workload.is_none());

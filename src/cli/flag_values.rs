@@ -9,10 +9,16 @@ use super::nearby_files::advice;
 use crate::ir::units::{parse_duration_ns, parse_size};
 use crate::protocol::{NtStatus, nearest};
 use crate::scheduler::RetryPolicy;
+use crate::script::ReadyWorkload;
 
-/// Parses the path of a script or document.
+/// Parses the path of a script or document, or the name of a ready workload.
 pub(super) fn input(text: &str) -> Result<InputPath, String> {
-    const EXPECTED: &str = "expected a script (.lua) or a document (.json, .jsonl)";
+    const EXPECTED: &str =
+        "expected a script (.lua, or @scripts/NAME) or a document (.json, .jsonl)";
+    // A file below a directory of this name is written ./@scripts/…
+    if let Some(name) = ReadyWorkload::named_by(text) {
+        return ReadyWorkload::find(name).map(InputPath::from);
+    }
     // A URL may hold a password, so it is not quoted.
     if text.contains("://") {
         return Err(format!("{EXPECTED}; a target is given with --target"));

@@ -79,10 +79,13 @@ impl Command {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
             Command::Validate(_)
+            | Command::New(_)
+            | Command::Definitions(_)
             | Command::Test(_)
             | Command::Targets(_)
             | Command::Scan(_)
             | Command::Serve(_)
+            | Command::Scripts(_)
             | Command::Completions(_)
             | Command::Man(_) => Ok(()),
         }
@@ -91,6 +94,8 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::args::LogFormat;
     use super::*;
 
@@ -181,7 +186,7 @@ mod tests {
             panic!("not run");
         };
         assert!(args.stream.help && !args.stream.short_help);
-        assert_eq!(args.stream.input, Some(InputPath::Script("s.lua".into())));
+        assert_eq!(args.stream.input, Some(InputPath::Script(Path::new("s.lua").into())));
 
         let cli = parse("smbench run -h").unwrap();
         assert_eq!(cli.command.stream().unwrap().1.input, None);

@@ -275,6 +275,8 @@ impl RunArgs {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Cli, Command};
+    use std::path::Path;
+
     use super::super::input_path::InputPath;
     use super::*;
     use crate::script::ClientsOverride;
@@ -289,7 +291,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_design() {
         let args = run("smbench run office.lua");
-        assert_eq!(args.stream.input, Some(InputPath::Script("office.lua".into())));
+        assert_eq!(args.stream.input, Some(InputPath::Script(Path::new("office.lua").into())));
         assert_eq!(args.target, "embedded");
         let seconds = [args.op_timeout, args.drain, args.connect_timeout, args.reconnect_timeout]
             .map(|duration| duration.as_secs());

@@ -36,7 +36,8 @@ pub struct TestArgs {
 
     /// Longest time of one test
     ///
-    /// It covers what the test computes and how long its runs last.
+    /// It covers what the test computes and how long its runs last. It is also the longest time to
+    /// load a test file.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub timeout: Duration,
 

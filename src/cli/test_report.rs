@@ -12,6 +12,9 @@ use crate::script::testing::{FileReport, Printed, TestFailure, TestOutcome, Test
 /// Longest printed part of a line of a failure, in characters.
 const MAX_LINE_CHARS: usize = 2_000;
 
+/// Maximum number of lines of a message that are printed.
+const MAX_LINES: usize = 100;
+
 /// The results of all files, for the lines at the end.
 pub(super) struct TestSummary {
     style: Style,
@@ -21,7 +24,9 @@ pub(super) struct TestSummary {
     passed: u64,
     failed: u64,
     not_run: u64,
+    /// The numbers of files that did not load, and of those whose tests could not go on.
     refused: u64,
+    broken: u64,
     written: Vec<String>,
     updated: Vec<String>,
     unused: Vec<String>,
@@ -37,6 +42,7 @@ impl TestSummary {
             failed: 0,
             not_run: 0,
             refused: 0,
+            broken: 0,
             written: Vec::new(),
             updated: Vec::new(),
             unused: Vec::new(),
@@ -62,7 +68,10 @@ impl TestSummary {
         self.updated.extend(report.snapshots.updated.iter().cloned());
         self.unused.extend(report.snapshots.unused.iter().cloned());
         if let Some(error) = &report.refused {
-            self.refused += 1;
+            match report.tests.is_empty() {
+                true => self.refused += 1,
+                false => self.broken += 1,
+            }
             let path = path(report);
             let _ = writeln!(
                 self.failures,
@@ -115,8 +124,13 @@ impl TestSummary {
     }
 
     fn add_lines(&mut self, indent: &str, text: &str) {
-        for line in text.lines() {
+        let mut lines = text.lines();
+        for line in lines.by_ref().take(MAX_LINES) {
             let _ = writeln!(self.failures, "{indent}{}", printable(line, MAX_LINE_CHARS));
+        }
+        let more = lines.count() as u64;
+        if more > 0 {
+            let _ = writeln!(self.failures, "{indent}… and {}", counted(more, "more line"));
         }
     }
 
@@ -161,6 +175,9 @@ impl TestSummary {
                 more => (counted(more, "file"), "do"),
             };
             counts.push(format!("{files} {verb} not load"));
+        }
+        if self.broken > 0 {
+            counts.push(format!("{} broken off", counted(self.broken, "file")));
         }
         if ending.interrupted {
             counts.push("interrupted".into());

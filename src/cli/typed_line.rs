@@ -1,7 +1,6 @@
 //! The command line that clap refused: its words, and the command that they name.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::Arg;
 
@@ -10,6 +9,7 @@ use super::input_path::InputPath;
 use super::log::FORMAT_FLAG;
 use crate::backend::smb2::SmbAddress;
 use crate::observability::text::printable;
+use crate::script::ScriptLocation;
 
 const MAX_CHARS: usize = 80;
 
@@ -60,15 +60,20 @@ impl<'a> TypedLine<'a> {
 
     /// Returns the script or document that the line names.
     pub fn input(&self) -> Option<&'a str> {
-        self.words.iter().copied().find(|word| named(word).is_some())
+        self.words.iter().copied().find(|word| InputPath::existing(word).is_some())
     }
 
-    pub fn script(&self) -> Option<&'a str> {
-        self.input().filter(|input| matches!(named(input), Some(InputPath::Script(_))))
+    pub fn script(&self) -> Option<ScriptLocation> {
+        match InputPath::existing(self.input()?)? {
+            InputPath::Script(location) => Some(location),
+            InputPath::Document(_) => None,
+        }
     }
 
     pub fn document(&self) -> Option<&'a str> {
-        self.input().filter(|input| matches!(named(input), Some(InputPath::Document(_))))
+        let is_document =
+            |word: &&str| matches!(InputPath::existing(word), Some(InputPath::Document(_)));
+        self.input().filter(is_document)
     }
 
     /// Returns the flag of the command with this long name.
@@ -100,11 +105,6 @@ impl<'a> TypedLine<'a> {
         let words = ["smbench"].iter().chain(&self.path);
         words.copied().collect::<Vec<_>>().join(" ")
     }
-}
-
-/// Returns the script or document that a word names, if there is such a file.
-fn named(word: &str) -> Option<InputPath> {
-    InputPath::of(Path::new(word)).filter(|input| input.path().is_file())
 }
 
 /// Returns a word of the line as errors quote it.

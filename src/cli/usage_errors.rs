@@ -97,9 +97,8 @@ fn how_to_set_parameters(line: &TypedLine) -> String {
         return "write -p name=value; 'smbench run SCRIPT --help' lists the parameters of a script"
             .into();
     };
-    let parameters =
-        script::describe(Path::new(script), ScriptLimits::default()).unwrap_or_default();
-    let script = printable(script, MAX_CHARS);
+    let parameters = script::describe(&script, ScriptLimits::default()).unwrap_or_default();
+    let script = printable(&script.to_string(), MAX_CHARS);
     let Some(first) = parameters.first() else {
         return format!("write -p name=value; {script} declares no parameters");
     };
@@ -145,7 +144,8 @@ fn file_meant(name: &str, at: usize, line: &TypedLine) -> Option<String> {
         return Some(format!("{advice}; to run a script in it, write '{running}'"));
     }
     let with_extension = format!("{name}.lua");
-    let input = if InputPath::of(path).is_some() {
+    let is_ready_workload = InputPath::existing(name).is_some();
+    let input = if is_ready_workload || InputPath::of(path).is_some() {
         name
     } else if Path::new(&with_extension).is_file() {
         &with_extension
@@ -287,12 +287,15 @@ fn flag_of_another_command(argument: &str, line: &TypedLine) -> Option<String> {
 fn parameter_meant(at: usize, line: &TypedLine) -> Option<Tip> {
     let script = line.script()?;
     let wanted = plain(line.words[at].split('=').next()?.trim_start_matches('-'));
-    let parameters = script::describe(Path::new(script), ScriptLimits::default()).ok()?;
+    let parameters = script::describe(&script, ScriptLimits::default()).ok()?;
     let names = || parameters.iter().map(|parameter| parameter.name.as_str());
     let same = names().find(|name| plain(name) == wanted);
     let name = same.or_else(|| nearest(&wanted, names()))?;
     let value = line.value(at).map_or_else(|| "VALUE".to_string(), quoted);
-    let text = format!("'{name}' is a parameter of {}: write -p {name}={value}", quoted(script));
+    let text = format!(
+        "'{name}' is a parameter of {}: write -p {name}={value}",
+        quoted(&script.to_string())
+    );
     Some(Tip { text, beside_others: same.is_none() })
 }
 

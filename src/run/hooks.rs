@@ -212,7 +212,8 @@ mod tests {
         let script = "bench.workload { name = 'w', iteration = function(c) c:stat('a') end }
             bench.on_end(function() for i = 1, 1e6 do end bench.abort('called to its end') end)";
         std::fs::write(&path, script).unwrap();
-        let input = Input::Script(ScriptOptions { path, ..ScriptOptions::default() });
+        let input =
+            Input::Script(ScriptOptions { location: path.into(), ..ScriptOptions::default() });
         let header = Arc::new(input.open(1.0, None, 1).unwrap().header);
         let layout = Arc::new(Layout::new(header, Vec::new(), Duration::from_millis(10)));
         let mut hooks = RunHooks::start(&input, &layout, HookErrorPolicy::Report).unwrap();
@@ -235,7 +236,11 @@ mod tests {
             bench.on_complete(function() n:add() pcall(bench.state.panics) end)
             bench.on_end(function() bench.abort('not called') end)";
         std::fs::write(&path, script).unwrap();
-        let options = ScriptOptions { path, iterations: Some(5), ..ScriptOptions::default() };
+        let options = ScriptOptions {
+            location: path.into(),
+            iterations: Some(5),
+            ..ScriptOptions::default()
+        };
         let options = (
             Input::Script(options),
             RunOptions {

@@ -1,6 +1,6 @@
 //! The input of a run: a script or a document.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,16 +104,17 @@ impl Input {
         input
     }
 
-    pub fn path(&self) -> &Path {
+    /// Returns the script's location or the document's path, as the user gave it.
+    pub fn location(&self) -> String {
         match self {
-            Input::Script(options) => &options.path,
-            Input::Document { path, .. } => path,
+            Input::Script(options) => options.location.to_string(),
+            Input::Document { path, .. } => path.display().to_string(),
         }
     }
 
-    /// Returns the path as lines of progress show it.
+    /// Returns the location as lines of progress show it.
     pub fn name(&self) -> String {
-        printable(&self.path().display().to_string(), MAX_PATH_CHARS)
+        printable(&self.location(), MAX_PATH_CHARS)
     }
 
     /// Loads the script, or reads and checks the whole document. Times of the stream are scaled

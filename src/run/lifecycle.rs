@@ -99,7 +99,9 @@ pub struct RunOutcome {
 ///         iteration = function(c) c:mkdir('d' .. c.id .. '-' .. c.iteration) end,
 ///     }",
 /// )?;
-/// let input = Input::Script(ScriptOptions { path, iterations: Some(3), ..Default::default() });
+/// let location = path.into();
+/// let input =
+///     Input::Script(ScriptOptions { location, iterations: Some(3), ..Default::default() });
 /// let options = RunOptions {
 ///     out: Some(directory.path().join("results")),
 ///     ..RunOptions::new(Target::parse("sim")?)

@@ -1,5 +1,5 @@
 //! The commands' work, put together from all other modules: [`run`], [`compile`], [`scan`],
-//! [`probe`], [`serve`] and [`test`].
+//! [`probe`], [`serve`] and [`test()`].
 
 mod clean;
 mod compile;

@@ -139,7 +139,7 @@ fn run_files(
     mut each: impl FnMut(&FileReport) -> anyhow::Result<()>,
 ) -> Result<(), RunError> {
     let next = AtomicUsize::new(0);
-    let (reports, received) = mpsc::channel::<(usize, FileReport)>();
+    let (reports, received) = mpsc::channel::<(usize, Option<FileReport>)>();
     thread::scope(|scope| {
         for number in 0..jobs {
             let (reports, next) = (reports.clone(), &next);
@@ -163,7 +163,9 @@ fn run_files(
             waiting.insert(at, report);
             while let Some(report) = waiting.remove(&shown) {
                 shown += 1;
-                if let Err(error) = each(&report) {
+                if let Some(report) = report
+                    && let Err(error) = each(&report)
+                {
                     options.interrupted.store(true, Relaxed);
                     return Err(RunError::invalid(error));
                 }

@@ -53,8 +53,8 @@ pub(super) struct ScriptHost {
     step_names: StepNames,
     /// The names of steps that this VM has used.
     own_step_names: RefCell<BTreeSet<Arc<str>>>,
-    /// The files from which writes take their bytes.
-    pub blobs: RefCell<Blobs>,
+    /// The files from which writes take their bytes. A ready workload has none.
+    pub blobs: RefCell<Option<Blobs>>,
     /// The script and its modules.
     pub chunks: RefCell<Chunks>,
     /// The state of hooks, in the VM that runs them.
@@ -137,7 +137,7 @@ impl ScriptHost {
         partition: ClientPartition,
         declared: Declared,
         project: Project,
-        blobs: Blobs,
+        blobs: Option<Blobs>,
         hooks: Option<Rc<HookState>>,
         tests: Option<Rc<TestState>>,
     ) -> Rc<ScriptHost> {

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[cfg(test)]
 use super::chunks::shown_path;
 use super::document_cache::DocumentCache;
+use super::location::ScriptLocation;
 use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
 
 /// A script and the options it is run with.
 #[derive(Clone, Debug, Default)]
 pub struct ScriptOptions {
-    pub path: PathBuf,
+    pub location: ScriptLocation,
     /// Parameters as name and value. If a name is given twice, the later value counts.
     pub params: Vec<(String, String)>,
     /// The seed of the random numbers. The default is 0.
@@ -42,13 +44,13 @@ pub struct ScriptOptions {
 }
 
 impl ScriptOptions {
-    /// Returns the path of the script as errors write it: as the user gave it.
-    pub(super) fn shown_path(&self) -> String {
+    /// Returns the script's location as errors write it.
+    pub(super) fn shown_location(&self) -> String {
         #[cfg(test)]
         if let Some(shown) = &self.shown {
             return shown_path(shown);
         }
-        shown_path(&self.path)
+        self.location.to_string()
     }
 }
 

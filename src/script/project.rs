@@ -2,10 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::ready_workloads::ReadyWorkload;
 use crate::ir::directory::{Directory, directory_of};
+use crate::project::manifest::nearest_manifest;
 
-/// The file that marks the directory of a project.
-pub(super) const MANIFEST: &str = "smbench.toml";
+/// What errors say about the files that a ready workload asks for.
+pub(super) const NO_FILES: &str = "a ready workload has no files beside it; save the script with 'smbench scripts show' to add some";
 
 /// The maximum length of a file's path within the project, in bytes. An error of Lua contains at
 /// most 255 bytes of a file's name.
@@ -15,8 +17,8 @@ pub(super) const MAX_PATH_BYTES: usize = 200;
 /// that contains a file `smbench.toml`, or else the script's own.
 #[derive(Debug)]
 pub(super) struct Project {
-    /// The open directory of the project. No path leads out of it.
-    pub directory: Directory,
+    /// The open directory of the project. No path leads out of it. A ready workload has none.
+    pub directory: Option<Directory>,
     /// The path of the script within the project.
     pub script: PathBuf,
     /// The path of the project's directory in errors. It is derived from the script's path as the
@@ -35,11 +37,7 @@ impl Project {
     pub fn of_script(path: &Path, shown: &Path) -> Result<Project, String> {
         let unreadable = |error| format!("its directory cannot be opened: {error}");
         let own = directory_of(path).canonicalize().map_err(unreadable)?;
-        let mut manifests = own.ancestors().map(|directory| directory.join(MANIFEST));
-        let manifest = manifests.find(|manifest| manifest.symlink_metadata().is_ok());
-        if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.is_file()) {
-            return Err(format!("{} is not a regular file", manifest.display()));
-        }
+        let manifest = nearest_manifest(&own)?;
         let root = manifest.as_deref().map_or(&*own, directory_of);
         let below = own.strip_prefix(root).unwrap_or(Path::new(""));
         let script = below.join(path.file_name().unwrap_or(path.as_os_str()));
@@ -57,7 +55,13 @@ impl Project {
             _ => root.into(),
         };
         let directory = Directory::open(root).map_err(unreadable)?;
-        Ok(Project { directory, script, shown, has_manifest: manifest.is_some() })
+        Ok(Project { directory: Some(directory), script, shown, has_manifest: manifest.is_some() })
+    }
+
+    /// Returns the project of a ready workload, which has no files.
+    pub fn of_ready_workload(ready: &ReadyWorkload) -> Project {
+        let script = PathBuf::from(ready.to_string());
+        Project { directory: None, script, shown: PathBuf::new(), has_manifest: false }
     }
 
     /// Returns the path of a file of the project as errors write it.
@@ -88,6 +92,7 @@ fn above(directory: &Path, levels: usize) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::manifest::MANIFEST;
 
     #[test]
     fn a_directory_above_is_written_relative_to_the_one_below_it() {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::project::Project;
+use super::project::{NO_FILES, Project};
 use crate::ir::directory::{OpenError, regular_file};
 
 /// The path of a file that a script names.
@@ -36,9 +36,12 @@ impl FileOfScript {
     /// A message if the file cannot be read, if it is outside of the project and the command line
     /// did not give its path, or if the path could mean two files.
     pub fn open(&self, project: &Project, function: &str) -> Result<(File, u64), String> {
-        let of_project = match Path::new(&self.path).is_absolute() {
-            true => Err(OpenError::Outside),
-            false => project.directory.regular_file(&self.within),
+        let of_project = match project.directory.as_ref() {
+            Some(directory) if !Path::new(&self.path).is_absolute() => {
+                directory.regular_file(&self.within)
+            }
+            None if !self.given => return Err(format!("cannot read {:?}: {NO_FILES}", self.path)),
+            _ => Err(OpenError::Outside),
         };
         let (path, shown) = (&self.path, self.shown.display());
         let opened = match (self.given, of_project) {

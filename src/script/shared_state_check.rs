@@ -152,7 +152,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
         };
         made.push((checked, part));
     }
-    let script = options.shown_path();
+    let script = options.shown_location();
     let first = one.way;
     // The first VM is dropped before the others are made: the memory limit is for all VMs together.
     drop(one);

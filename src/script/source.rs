@@ -1,7 +1,6 @@
 //! A loaded script as a source of operations.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use super::error::ScriptError;
 use super::handles::MAX_OPEN;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::ScriptHost;
+use super::location::ScriptLocation;
 use super::open_loop::OpenLoop;
 use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
@@ -74,7 +74,7 @@ struct Loaded {
     declared: Declared,
     /// The name of the script's file.
     chunk: String,
-    /// The script as the user named it.
+    /// The script's location as errors write it.
     path: String,
     source: String,
 }
@@ -97,13 +97,20 @@ pub(super) fn open(
     hooks: Option<Rc<HookState>>,
     tests: Option<Rc<TestState>>,
 ) -> Result<Opened, ScriptError> {
-    let path = &options.path;
-    let source = read_source(path, options.limits.source_bytes)?;
-    let shown = options.shown_path();
-    let project = Project::of_script(path, shown.as_ref())
-        .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
+    let shown = options.shown_location();
+    let (source, project, blobs) = match &options.location {
+        ScriptLocation::File(path) => {
+            let source = read_source(path, options.limits.source_bytes)?;
+            let project = Project::of_script(path, shown.as_ref())
+                .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
+            let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
+            (source, project, Some(blobs))
+        }
+        ScriptLocation::Ready(ready) => {
+            (ready.source.to_string(), Project::of_ready_workload(ready), None)
+        }
+    };
     let chunk = shown_path(&project.script);
-    let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
     let declared = Declared {
         given: options.params.clone(),
         seed: options.seed.unwrap_or(0),
@@ -152,9 +159,12 @@ pub(super) fn load_for_hooks(
 ///
 /// # Errors
 /// [`ScriptError`] if the script cannot be read, or fails before it has declared its parameters.
-pub fn describe(path: &Path, limits: ScriptLimits) -> Result<Vec<ParameterHelp>, ScriptError> {
-    let path = path.to_path_buf();
-    let options = ScriptOptions { path, limits, quiet: true, ..ScriptOptions::default() };
+pub fn describe(
+    location: &ScriptLocation,
+    limits: ScriptLimits,
+) -> Result<Vec<ParameterHelp>, ScriptError> {
+    let location = location.clone();
+    let options = ScriptOptions { location, limits, quiet: true, ..ScriptOptions::default() };
     let (loaded, result) = load(&options, ClientPartition::WHOLE, None)?;
     match loaded.declared.params {
         Some(parameters) => Ok(parameters.help),

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::program::{Call, Ended, Place, Running};
 use crate::summary::number;
 
-const PASSWORD: &str = "hunter2";
+pub const PASSWORD: &str = "hunter2";
 const SCRIPT: &str = "
 bench.setup(function(c) c:mkdir('all') end)
 bench.workload { name = 'w', clients = 3, iteration = function(c)
@@ -20,13 +20,13 @@ bench.workload { name = 'w', clients = 3, iteration = function(c)
 end }";
 
 /// A running server, and the URL that it printed.
-struct Serving {
+pub struct Serving {
     running: Running,
-    url: String,
+    pub url: String,
 }
 
 impl Serving {
-    fn start(place: &Place, flags: &str) -> Serving {
+    pub fn start(place: &Place, flags: &str) -> Serving {
         let call = place.smbench(&format!("serve --listen 127.0.0.1:0 {flags}"));
         Serving::started(place, call.env("SMBENCH_PASSWORD", PASSWORD))
     }

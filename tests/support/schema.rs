@@ -16,6 +16,8 @@ pub enum Format {
     Targets,
     /// The output of `smbench scan`.
     Tree,
+    /// The output of `smbench scripts list --json`.
+    Scripts,
 }
 
 impl Format {
@@ -42,13 +44,14 @@ impl Format {
 
     /// Returns the compiled schema. It is compiled once in a process.
     fn validator(self) -> &'static Validator {
-        static VALIDATORS: [OnceLock<Validator>; 5] = [const { OnceLock::new() }; 5];
+        static VALIDATORS: [OnceLock<Validator>; 6] = [const { OnceLock::new() }; 6];
         let text = match self {
             Format::Summary => include_str!("../../schema/summary.schema.json"),
             Format::OperationLog => include_str!("../../schema/ops.schema.json"),
             Format::Probe => include_str!("../../schema/probe.schema.json"),
             Format::Targets => include_str!("../../schema/targets.schema.json"),
             Format::Tree => include_str!("../../schema/tree.schema.json"),
+            Format::Scripts => include_str!("../../schema/scripts.schema.json"),
         };
         VALIDATORS[self as usize].get_or_init(|| {
             let schema = serde_json::from_str(text).expect("a schema is JSON");

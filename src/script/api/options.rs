@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mlua::{Error as LuaError, Result as LuaResult, Value};
 
 use super::super::host::ScriptHost;
+use super::super::project::NO_FILES;
 use super::super::values::{fail, fault, shown, text, unknown};
 use super::on_break;
 use crate::ir::foreign_words::OPEN_OPTIONS;
@@ -135,8 +136,11 @@ pub(super) fn payload(
         (Value::Nil, Value::Nil) => Ok(Payload::Pattern(Pattern::Random)),
         (Value::Nil, blob) => {
             let path = text(&blob, "write: blob, the name of a file,")?;
-            (host.blobs.borrow_mut().payload(&path, length))
-                .map_err(|problem| fault(format!("write: blob {} {problem}", shown(&blob))))
+            let payload = match host.blobs.borrow_mut().as_mut() {
+                Some(blobs) => blobs.payload(&path, length),
+                None => Err(format!("cannot be read: {NO_FILES}")),
+            };
+            payload.map_err(|problem| fault(format!("write: blob {} {problem}", shown(&blob))))
         }
         (word, Value::Nil) => pattern_of(&word).map(Payload::Pattern),
         _ => Err(fault("write: give either payload or blob, not both")),

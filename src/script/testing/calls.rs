@@ -13,7 +13,10 @@ use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, Stre
 use crate::script::error::TEST_MODULE;
 use crate::script::host::ScriptHost;
 use crate::script::json_tables::read_only;
+use crate::script::location::ScriptLocation;
 use crate::script::options::{ClientsOverride, ScriptLimits, ScriptOptions, client_count};
+use crate::script::project::NO_FILES;
+use crate::script::ready_workloads::ReadyWorkload;
 use crate::script::source::Script;
 use crate::script::values::{
     check_keys, duration_ns, fail, fault, optional, shown, table, text, text_field, whole,
@@ -35,7 +38,6 @@ pub(super) fn stream(
     const WHAT: &str = "test.stream";
     let given = given(WHAT, &options, &["seed", "iterations", "clients", "params"])?;
     let mut script = script_options(lua, host, WHAT, &path, given.as_ref())?;
-    script.limits.time_per_resume = script.limits.time_per_resume.min(host.time_left());
     let wrong = |error: &dyn std::fmt::Display| fault(format!("{WHAT}: {error}"));
     let mut loaded = Script::load(&script).map_err(|error| wrong(&error))?;
     if !loaded.header().bounded && script.iterations.is_none() {
@@ -159,9 +161,13 @@ fn script_options(
     path: &Value,
     given: Option<&Table>,
 ) -> LuaResult<ScriptOptions> {
-    let path = script_path(lua, host, what, path)?;
-    let mut options =
-        ScriptOptions { path, quiet: true, limits: ScriptLimits::default(), ..Default::default() };
+    let location = script_location(lua, host, what, path)?;
+    let mut options = ScriptOptions {
+        location,
+        quiet: true,
+        limits: ScriptLimits::default(),
+        ..Default::default()
+    };
     let Some(given) = given else { return Ok(options) };
     options.seed = optional(given, what, "seed", whole)?;
     options.iterations = optional(given, what, "iterations", |value, what| {
@@ -209,13 +215,24 @@ fn clients_of(what: &str, workload: Option<String>, value: &Value) -> LuaResult<
     Ok(ClientsOverride { workload, clients })
 }
 
-/// Returns the path of a script that is named relative to the calling file.
-fn script_path(lua: &Lua, host: &ScriptHost, what: &str, path: &Value) -> LuaResult<PathBuf> {
+/// Returns the location of a script that is named relative to the calling file, or of a ready
+/// workload.
+fn script_location(
+    lua: &Lua,
+    host: &ScriptHost,
+    what: &str,
+    path: &Value,
+) -> LuaResult<ScriptLocation> {
     let quoted = shown(path);
     let path = text(path, &format!("{what}: the script's path"))?;
+    if let Some(name) = ReadyWorkload::named_by(&path) {
+        let found = ReadyWorkload::find(name);
+        let found = found.map_err(|problem| fault(format!("{what}: {quoted}: {problem}")))?;
+        return Ok(ScriptLocation::Ready(found));
+    }
     if !path.starts_with("./") && !path.starts_with("../") {
         return fail!(
-            "{what}: {quoted} is not the path of a script: it begins with \"./\" or \"../\" (relative to the directory of the file) and has the ending of the file, such as \"./office.lua\""
+            "{what}: {quoted} is not the path of a script: it begins with \"./\" or \"../\" (relative to the directory of the file) and has the ending of the file, such as \"./office.lua\"; \"@scripts/office\" is a ready workload"
         );
     }
     let line = host.line(lua).unwrap_or_default();
@@ -243,12 +260,13 @@ fn script_path(lua: &Lua, host: &ScriptHost, what: &str, path: &Value) -> LuaRes
             }
         }
     }
-    if let Err(error) = host.project.directory.regular_file(&found) {
+    let Some(directory) = &host.project.directory else { return fail!("{what}: {NO_FILES}") };
+    if let Err(error) = directory.regular_file(&found) {
         let ending = match found.extension() {
             None => "; the path has the ending of the file, such as .lua",
             Some(_) => "",
         };
         return fail!("{what}: cannot read {quoted}: {error}{ending}");
     }
-    Ok(host.project.shown(&found))
+    Ok(host.project.shown(&found).into())
 }

@@ -130,7 +130,7 @@ fn expectations(lua: &Lua, native: &Table, host: &Rc<ScriptHost>) -> LuaResult<(
                 details.sequence_values::<String>().collect::<LuaResult<Vec<_>>>()
             })?;
             let error = fault(&message);
-            tests(host)?.fail(TestFailure { message, details });
+            tests(host)?.fail(TestFailure::new(message, details));
             Err(error)
         },
     )?;

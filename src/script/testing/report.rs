@@ -68,6 +68,21 @@ pub struct SnapshotReport {
     pub unused: Vec<String>,
 }
 
+/// Maximum length of the message of a failure, in bytes.
+const MAX_MESSAGE: usize = 16 << 10;
+
+impl TestFailure {
+    /// Returns a failure with this message, shortened if it is very long.
+    pub(super) fn new(mut message: String, details: Vec<String>) -> TestFailure {
+        if message.len() > MAX_MESSAGE {
+            let end = (0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at));
+            message.truncate(end.unwrap_or(0));
+            message.push('…');
+        }
+        TestFailure { message, details }
+    }
+}
+
 impl FileReport {
     /// Returns the number of tests that failed or did not run.
     pub fn failures(&self) -> usize {

@@ -16,8 +16,9 @@ use super::suite::Suite;
 use crate::script::options::ScriptOptions;
 use crate::script::printing::printable;
 
-/// Size in bytes of the printed text that is kept of one test.
+/// Size in bytes of the printed text that is kept of one test, and of all tests of a file.
 const MAX_PRINTED: usize = 16 << 10;
+const MAX_PRINTED_IN_ALL: usize = 4 << 20;
 
 /// Maximum number of expectations without a matcher that are remembered.
 const MAX_PENDING: usize = 1_000;
@@ -74,6 +75,8 @@ pub(in crate::script) struct TestState {
     pub(super) snapshots: Snapshots,
     running: RefCell<Option<RunningTest>>,
     printed: RefCell<Printed>,
+    /// The bytes of printed text that were kept of the tests before.
+    printed_before: Cell<usize>,
 }
 
 impl TestState {
@@ -86,6 +89,7 @@ impl TestState {
             suite: RefCell::default(),
             running: RefCell::default(),
             printed: RefCell::default(),
+            printed_before: Cell::default(),
         }
     }
 
@@ -163,7 +167,9 @@ impl TestState {
         let mut printed = self.printed.borrow_mut();
         let lines = 1 + text.matches('\n').count() as u64;
         let text = printable(text);
-        if printed.dropped > 0 || printed.text.len() + text.len() >= MAX_PRINTED {
+        let kept = printed.text.len() + text.len();
+        let too_much = kept >= MAX_PRINTED || self.printed_before.get() + kept > MAX_PRINTED_IN_ALL;
+        if printed.dropped > 0 || too_much {
             printed.dropped += lines;
             return;
         }
@@ -172,6 +178,8 @@ impl TestState {
     }
 
     pub(super) fn take_printed(&self) -> Printed {
-        self.printed.take()
+        let printed = self.printed.take();
+        self.printed_before.set(self.printed_before.get() + printed.text.len());
+        printed
     }
 }

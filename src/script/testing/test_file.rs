@@ -22,8 +22,9 @@ use crate::script::vm::Vm;
 /// The reason for tests that an interrupt has ended.
 const INTERRUPTED: &str = "the tests were interrupted";
 
-/// Runs the tests of a file, on the calling thread.
-pub fn run_test_file(path: &Path, options: &TestOptions) -> FileReport {
+/// Runs the tests of a file, on the calling thread. Returns None if they were interrupted before
+/// they were known.
+pub fn run_test_file(path: &Path, options: &TestOptions) -> Option<FileReport> {
     let began = Instant::now();
     let tests = Rc::new(TestState::new(path, options.clone()));
     let mut report = FileReport {
@@ -38,16 +39,17 @@ pub fn run_test_file(path: &Path, options: &TestOptions) -> FileReport {
     report.printed = tests.take_printed();
     match vm {
         Ok(vm) => run_tests(&vm, &tests, &mut report),
+        Err(_) if tests.is_interrupted() => return None,
         Err(error) => report.refused = Some(error),
     }
     report.elapsed = began.elapsed();
-    report
+    Some(report)
 }
 
 /// Runs the top level of the file, which declares its tests.
 fn load(path: &Path, tests: &Rc<TestState>) -> Result<Vm, ScriptError> {
     let limits = ScriptLimits { time_per_resume: tests.options.timeout, ..ScriptLimits::default() };
-    let options = ScriptOptions { path: path.to_path_buf(), limits, ..ScriptOptions::default() };
+    let options = ScriptOptions { location: path.into(), limits, ..ScriptOptions::default() };
     let opened = open(&options, ClientPartition::WHOLE, None, Some(Rc::clone(tests)))?;
     let Opened { vm, chunk, path, source } = opened;
     let host = Rc::clone(&vm.host);
@@ -80,7 +82,7 @@ fn run_tests(vm: &Vm, tests: &Rc<TestState>, report: &mut FileReport) {
             None => run_test(vm, tests, test).unwrap_or_else(|internal| {
                 let message = internal.to_string();
                 report.refused = Some(internal);
-                TestOutcome::Failed(TestFailure { message, details: Vec::new() })
+                TestOutcome::Failed(TestFailure::new(message, Vec::new()))
             }),
         };
         report.tests.push(TestReport {
@@ -115,7 +117,7 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
         return Ok(TestOutcome::NotRun(INTERRUPTED.into()));
     }
     let with_paths = |text: &str| vm.host.chunks.borrow().with_paths(text);
-    let failed = |message: String, details| TestOutcome::Failed(TestFailure { message, details });
+    let failed = |message: String, details| TestOutcome::Failed(TestFailure::new(message, details));
     match (failure, result, unjudged) {
         (_, Err(error @ ScriptError::Internal(_)), _) => Err(error),
         (Some(TestFailure { message, details }), _, _) => Ok(failed(with_paths(&message), details)),
@@ -134,8 +136,8 @@ fn call<'a>(vm: &Vm, functions: impl IntoIterator<Item = &'a Function>) -> Resul
     vm.host.declared.replace(Some(Declared::default()));
     let result =
         vm.enter(0, |_| functions.into_iter().try_for_each(|function| function.call::<()>(())));
-    if result.is_err() && vm.host.was_exhausted() {
-        // Luau does not collect garbage when it runs out of memory, and the next test needs some.
+    // Luau does not collect garbage when it runs out of memory, and the next test needs some.
+    if vm.lua.used_memory() > vm.host.memory_bytes() / 2 {
         vm.enter(0, |lua| lua.gc_collect())?;
     }
     result

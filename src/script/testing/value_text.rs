@@ -156,6 +156,12 @@ fn scalar(value: &Value, most_chars: usize) -> String {
 
 /// Returns a value over as many lines as it needs, in a form that can be compared line by line.
 pub(super) fn lines(value: &Value) -> Vec<String> {
+    if let Value::String(text) = value
+        && text.as_bytes().contains(&b'\n')
+    {
+        let text = text.to_string_lossy();
+        return text.split('\n').take(MAX_LINES).map(String::from).collect();
+    }
     let mut writer = Lines { lines: vec![String::new()], bytes: 0, around: Vec::new() };
     writer.write(value);
     writer.lines

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::ir::{OpenOperation, OperationKind, OperationType, PathOperation};
-use crate::script::describe;
+use crate::script::{ScriptLocation, describe};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -16,10 +16,14 @@ fn examples() -> Vec<ScriptOptions> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "lua"))
-        .map(|path| ScriptOptions { path, iterations: Some(30), ..ScriptOptions::default() })
         .collect();
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found
+    found.sort();
+    let options = |path: PathBuf| ScriptOptions {
+        location: path.into(),
+        iterations: Some(30),
+        ..ScriptOptions::default()
+    };
+    found.into_iter().map(options).collect()
 }
 
 #[test]
@@ -27,7 +31,7 @@ fn every_example_makes_operations_in_an_iteration_of_every_client() {
     let examples = examples();
     assert!(examples.len() >= 4);
     for options in examples {
-        let name = options.path.display();
+        let name = &options.location;
         let mut script = Script::load(&options).unwrap_or_else(|error| panic!("{name}: {error}"));
         let operations = all(&mut script, 64).unwrap_or_else(|error| panic!("{name}: {error}"));
         let iterating: HashSet<u32> = operations
@@ -98,7 +102,7 @@ fn every_example_cleans_up_after_itself_wherever_it_is_cut() {
             pull(last, Section::Teardown, 10_000, &mut rest);
             let made: Vec<Operation> = operations.into_iter().chain(rest).collect();
             let left = left_over(&made);
-            assert!(left.is_empty(), "{} cut after {cut}: {left:?}", options.path.display());
+            assert!(left.is_empty(), "{} cut after {cut}: {left:?}", &options.location);
         }
     }
 }
@@ -106,11 +110,13 @@ fn every_example_cleans_up_after_itself_wherever_it_is_cut() {
 #[test]
 fn first_steps_takes_five_seconds_and_describes_its_parameters() {
     let path = root().join("examples/first_steps.lua");
-    let script = Script::load(&ScriptOptions { path: path.clone(), ..ScriptOptions::default() });
+    let location: ScriptLocation = path.into();
+    let options = ScriptOptions { location: location.clone(), ..ScriptOptions::default() };
+    let script = Script::load(&options);
     let seconds: u64 =
         script.unwrap().header().phases.iter().map(|phase| phase.duration_ns).sum::<u64>();
     assert_eq!(seconds, 5_000_000_000);
-    let help = describe(&path, ScriptLimits::default()).unwrap();
+    let help = describe(&location, ScriptLimits::default()).unwrap();
     let names: Vec<&str> = help.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["size", "think", "users"]);
 }

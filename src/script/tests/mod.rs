@@ -18,12 +18,15 @@ mod hooks;
 mod hostile;
 mod hostile_hooks;
 mod hostile_sources;
+mod mixes;
 mod modules;
 mod open_loop;
 mod operations;
 mod pace;
 mod params;
+mod published;
 mod random;
+mod ready_workloads;
 mod sandbox;
 mod shared_state_check;
 mod standard_library;
@@ -45,7 +48,9 @@ fn script(text: &str) -> Written {
     let path = folder.path().join("s.lua");
     std::fs::write(&path, text).unwrap();
     let shown = Some("s.lua".into());
-    let options = ScriptOptions { path, shown, iterations: Some(1), ..ScriptOptions::default() };
+    let location = path.into();
+    let options =
+        ScriptOptions { location, shown, iterations: Some(1), ..ScriptOptions::default() };
     Written { folder, options }
 }
 

@@ -75,7 +75,7 @@ fn a_script_called_init_is_the_module_of_its_directory() {
         bench.workload { name = 'w', iteration = function(c) c:stat(m) end }";
     let written = script("").file("init.lua", text).file("m.lua", "return 'm'");
     let path = written.path("init.lua");
-    let written = written.with(|options| (options.path, options.shown) = (path, None));
+    let written = written.with(|options| (options.location, options.shown) = (path.into(), None));
     assert_eq!(written.operations()[0].kind.path().unwrap().as_str(), "m");
 }
 
@@ -84,7 +84,8 @@ fn in_project(text: &str, files: &[(&str, &str)]) -> Written {
     let written = script("").file("smbench.toml", "").file("flows/day/s.lua", text);
     let path = written.path("flows/day/s.lua");
     let written = files.iter().fold(written, |written, (name, text)| written.file(name, text));
-    written.with(|options| (options.path, options.shown) = (path, Some("day/s.lua".into())))
+    written
+        .with(|options| (options.location, options.shown) = (path.into(), Some("day/s.lua".into())))
 }
 
 #[test]
@@ -360,7 +361,7 @@ fn errors_name_the_path_that_the_user_gave_and_the_stream_does_not_depend_on_it(
     .file("lib/m.lua", "return { go = function(c) c:stat('a') c:mkdir({}) end }")
     .with(|options| options.shown = None);
     let mut script = written.load().unwrap();
-    let path = written.options.path.display().to_string();
+    let path = written.options.location.to_string();
     assert_eq!(script.header().source, "s.lua");
     assert_eq!(script.header().thresholds[0].place, format!("{path}:7: bench.thresholds"));
     let mut operations = Vec::new();

@@ -325,7 +325,8 @@ fn mistakes_in_the_options_name_the_line_and_the_nearest_word() {
     );
     assert_eq!(
         paced("rate = 5")
-            .with(|o| std::fs::write(&o.path, "bench.open_lop { rate = 5 }").unwrap())
+            .with(|o| std::fs::write(o.location.file().unwrap(), "bench.open_lop { rate = 5 }")
+                .unwrap())
             .refused(),
         "s.lua:1: unknown function of bench 'open_lop': did you mean 'open_loop'?"
     );

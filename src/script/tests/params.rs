@@ -178,7 +178,7 @@ fn reading_an_undeclared_parameter_names_the_nearest() {
 #[test]
 fn a_script_describes_its_parameters() {
     let written = script(ALL);
-    let help = describe(&written.options.path, ScriptLimits::default()).unwrap();
+    let help = describe(&written.options.location, ScriptLimits::default()).unwrap();
     let names: Vec<&str> = help.iter().map(|parameter| parameter.name.as_str()).collect();
     assert_eq!(names, ["deep", "io", "mix", "ratio", "think", "users"]);
     let text = |text: &str| Some(text.to_string());
@@ -201,12 +201,12 @@ fn a_script_describes_its_parameters() {
 #[test]
 fn a_script_that_fails_after_its_parameters_can_still_be_described() {
     let written = script(&format!("{ALL}\nerror('later')"));
-    assert_eq!(describe(&written.options.path, ScriptLimits::default()).unwrap().len(), 6);
+    assert_eq!(describe(&written.options.location, ScriptLimits::default()).unwrap().len(), 6);
     let none = iteration("c:stat('a')");
-    assert_eq!(describe(&none.options.path, ScriptLimits::default()), Ok(vec![]));
+    assert_eq!(describe(&none.options.location, ScriptLimits::default()), Ok(vec![]));
     let early = script("error('early')");
-    let error = describe(&early.options.path, ScriptLimits::default()).unwrap_err();
-    let path = early.options.path.display();
+    let error = describe(&early.options.location, ScriptLimits::default()).unwrap_err();
+    let path = &early.options.location;
     assert_eq!(error.to_string(), format!("{path}:1: early"));
 }
 

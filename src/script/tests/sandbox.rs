@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 #[test]
@@ -79,7 +81,7 @@ fn a_script_is_a_regular_file_of_text_within_its_size() {
         script("\x04bytecode").refused(),
         "cannot read DIR/s.lua: it is compiled bytecode; a script must be source code"
     );
-    let missing = script("").with(|options| options.path = "/nowhere/x.lua".into());
+    let missing = script("").with(|options| options.location = Path::new("/nowhere/x.lua").into());
     assert_eq!(
         missing.refused(),
         "cannot read /nowhere/x.lua: No such file or directory (os error 2)"

@@ -92,7 +92,7 @@ impl Share {
 /// Runs a workload on a share that nothing else uses, up to a cut: the number of operations of the
 /// run-wide setup, and of the setup and the iterations of every client. Then all clients tear down.
 fn run_until(path: &Path, cuts: [usize; 3]) -> Share {
-    let options = ScriptOptions { path: path.into(), ..ScriptOptions::default() };
+    let options = ScriptOptions { location: path.into(), ..ScriptOptions::default() };
     let mut script = Script::load(&options).unwrap();
     let [run_setup, setup, iterations] = cuts;
     let (workload_clients, all_clients) =

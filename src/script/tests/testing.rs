@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::script::ScriptError;
 use crate::script::testing::{FileReport, TestOptions, TestOutcome, TestReport, run_test_file};
 
 /// A test file in a directory of its own.
@@ -50,7 +51,7 @@ impl TestFile {
     }
 
     fn run(&self) -> FileReport {
-        run_test_file(&self.path("x_test.lua"), &self.options)
+        run_test_file(&self.path("x_test.lua"), &self.options).unwrap()
     }
 
     /// Returns the name of each test and `ok`, or why it failed.
@@ -125,7 +126,7 @@ fn a_hostile_test_fails_and_the_others_run() {
     let results = file(
         "test.it('endless', function() while true do end end)
         test.it('endless, caught', function() while true do pcall(function() while true do end end) end end)
-        test.it('memory', function() local t = {} while true do t[#t + 1] = buffer.create(2^25) end end)
+        test.it('buffer', function() buffer.create(-1) end)
         test.it('stack', function() local function f() return 1 + f() end f() end)
         test.it('a table', function() error({}) end)
         test.it('nil', function() error(nil) end)
@@ -135,6 +136,7 @@ fn a_hostile_test_fails_and_the_others_run() {
         test.it('records without end', function() while true do test.record(function(c) c:stat('x') end) end end)
         test.it('in a test', function() test.it('x', function() end) end)
         test.it('group in a test', function() test.describe('x', function() end) end)
+        test.it('pattern', function() expect(('a'):rep(1e5)):to_match('.-.-.-.-.-b') end)
         test.it('fine', function() expect(#('x'):rep(2^20)):to_be(2^20) end)",
     )
     .results();
@@ -142,10 +144,7 @@ fn a_hostile_test_fails_and_the_others_run() {
     let expected = [
         ("endless", &*format!("x_test.lua:2: {endless}")),
         ("endless, caught", &format!("x_test.lua:3: {endless}")),
-        (
-            "memory",
-            "x_test.lua: the tests of this file need more memory than their limit of 512 MiB",
-        ),
+        ("buffer", "x_test.lua:4: invalid argument #1 to 'create' (size)"),
         ("stack", "x_test.lua:5: stack overflow"),
         ("a table", "x_test.lua:6: error() was called with a table instead of a string"),
         ("nil", "x_test.lua:7: error() was called without a message"),
@@ -164,6 +163,7 @@ fn a_hostile_test_fails_and_the_others_run() {
             "group in a test",
             "x_test.lua:13: test.describe inside of a test; call it at the top level of the file or in the body of a test.describe",
         ),
+        ("pattern", &format!("x_test.lua:14: {endless}")),
         ("fine", "ok"),
     ];
     assert_eq!(results, pairs(&expected));
@@ -388,7 +388,7 @@ fn a_stream_that_cannot_be_made_says_why() {
     for (call, expected) in [
         (
             "'s.lua'",
-            "test.stream: \"s.lua\" is not the path of a script: it begins with \"./\" or \"../\" (relative to the directory of the file) and has the ending of the file, such as \"./office.lua\"",
+            "test.stream: \"s.lua\" is not the path of a script: it begins with \"./\" or \"../\" (relative to the directory of the file) and has the ending of the file, such as \"./office.lua\"; \"@scripts/office\" is a ready workload",
         ),
         (
             "'../s.lua'",
@@ -457,7 +457,7 @@ fn a_run_is_given_its_options_and_returns_its_summary() {
             assert_eq!((&*run.target, run.duration), ("sim?latency=1ms", Duration::from_millis(200)));
             assert_eq!((run.script.seed, run.script.clients[0].clients), (Some(9), 4));
             assert_eq!(run.script.params, [("name".to_string(), "x".to_string())]);
-            assert!(run.script.quiet && run.script.path.ends_with("s.lua"));
+            assert!(run.script.quiet && run.script.location.to_string().ends_with("s.lua"));
             Ok(serde_json::json!({ "totals": { "failed": 0 }, "path": "./s.lua" }))
         });
     })
@@ -477,7 +477,7 @@ fn a_snapshot_is_written_once_compared_afterwards_and_updated_on_demand() {
     let on_ci = |on_ci| {
         let mut options = file.options.clone();
         options.on_ci = on_ci;
-        run_test_file(&file.path("x_test.lua"), &options)
+        run_test_file(&file.path("x_test.lua"), &options).unwrap()
     };
     let refused = file.result(&on_ci(true).tests[0]);
     assert!(refused.ends_with("first save.jsonl is missing, and on CI (CI is set) none is written; run the test elsewhere and add the file"), "{refused}");
@@ -595,4 +595,78 @@ fn comparing_and_showing_values_ends_whatever_they_are() {
     .with(|options| options.timeout = Duration::from_secs(20))
     .outcome();
     assert_eq!(outcome, "ok");
+}
+
+#[test]
+fn after_a_fault_of_the_program_the_other_tests_are_reported_as_not_run() {
+    let file = file(
+        "test.it('a', function() pcall(function() test.run('./s.lua', { duration = '1ms' }) end) end)
+        test.it('b', function() end)",
+    );
+    let file = file.beside("s.lua", STREAMED);
+    let report = file.with(|options| options.runner = Arc::new(|_| panic!("a broken run"))).run();
+    assert!(
+        matches!(&report.refused, Some(ScriptError::Internal(why)) if why.contains("a broken run"))
+    );
+    assert!(matches!(report.tests[0].outcome, TestOutcome::Failed(_)));
+    assert!(
+        matches!(&report.tests[1].outcome, TestOutcome::NotRun(why) if why.contains("a broken run"))
+    );
+}
+
+#[test]
+fn a_file_that_is_interrupted_while_it_loads_has_no_report() {
+    let file = file("test.describe('x', function() while true do end end)");
+    let file =
+        file.with(|options| options.interrupted.store(true, std::sync::atomic::Ordering::Relaxed));
+    assert!(run_test_file(&file.path("x_test.lua"), &file.options).is_none());
+}
+
+#[test]
+fn long_texts_are_compared_line_by_line() {
+    let report = one("expect('a\\nb\\nc'):to_equal('a\\nx\\nc')").run();
+    let TestOutcome::Failed(failure) = &report.tests[0].outcome else { panic!() };
+    assert_eq!(failure.details, ["  a", "- x", "+ b", "  c"]);
+}
+
+#[test]
+fn a_test_that_needs_too_much_memory_fails_and_leaves_enough_for_the_next() {
+    let file = file(
+        "test.it('greedy', function() local t = {} while true do t[#t + 1] = buffer.create(2^25) end end)
+        test.it('caught', function()
+            local t = {}
+            while true do
+                if not pcall(function() t[#t + 1] = buffer.create(2^25) end) then break end
+            end
+        end)
+        test.it('next', function() expect(buffer.len(buffer.create(2^27))):to_be(2^27) end)",
+    );
+    let file = file.with(|options| options.timeout = Duration::from_secs(60));
+    let greedy = "x_test.lua: the tests of this file need more memory than their limit of 512 MiB";
+    assert_eq!(file.results(), pairs(&[("greedy", greedy), ("caught", "ok"), ("next", "ok")]));
+}
+
+#[test]
+fn ready_workloads_can_be_tested_too() {
+    let outcome =
+        one("expect(#test.stream('@scripts/office', { clients = 1 })):to_be_at_least(10)");
+    let file = outcome.with(|options| options.timeout = Duration::from_secs(20));
+    assert_eq!(file.outcome(), "ok");
+}
+
+#[test]
+fn messages_and_output_are_bounded_over_all_tests() {
+    let report = file(
+        "for i = 1, 400 do
+            test.it('t' .. i, function() for _ = 1, 20 do print(('x'):rep(1023)) end error(('é'):rep(20000)) end)
+        end",
+    )
+    .with(|options| options.timeout = Duration::from_secs(20))
+    .run();
+    let printed: usize = report.tests.iter().map(|test| test.printed.text.len()).sum();
+    assert!((3 << 20..=4 << 20).contains(&printed), "{printed}");
+    let lines = |test: &TestReport| test.printed.text.lines().count() as u64 + test.printed.dropped;
+    assert!(report.tests.iter().all(|test| lines(test) == 20));
+    let TestOutcome::Failed(failure) = &report.tests[0].outcome else { panic!() };
+    assert!(failure.message.len() < 17_000 && failure.message.ends_with("é…"));
 }
