@@ -44,6 +44,7 @@ mod release;
 mod results;
 mod scan;
 mod serve;
+mod standard_library;
 mod steps;
 mod streams;
 mod summary;
