@@ -19,7 +19,7 @@
 -- 1,000 directories; then their names are used again.
 --
 -- The defaults make 200 files for each process, so that setup takes seconds. At the
--- published size: -p directories=50 -p files=100 -p warmup=300s --duration 300s
+-- published size: -p directories=50 -p files=100 -p warmup=300s --duration 300s --drain 60s
 
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")

@@ -6,8 +6,8 @@
 //! out, case by case, what a server does.
 //!
 //! A module imports only from the layers below it:
-//! `cli` > `run` > `script`, `probe`, `scheduler` > `backend`, `observability`, `transform` > `ir` >
-//! `protocol`.
+//! `cli` > `run` > `script`, `probe`, `scheduler` > `backend`, `observability`, `project`,
+//! `transform` > `ir` > `protocol`.
 //! Modules of one layer do not import one another.
 #![forbid(unsafe_code)]
 // All output goes through `cli::print` or `observability::standard_error`.
@@ -28,6 +28,8 @@ pub mod ir;
 pub mod observability;
 #[cfg(unix)]
 pub mod probe;
+#[cfg(unix)]
+pub mod project;
 #[cfg(unix)]
 pub mod protocol;
 #[cfg(unix)]

@@ -35,7 +35,7 @@ local function bytes(value, minimum)
     local text = 'must be a size of at least %d bytes, such as 65536 or "64KiB", not %s'
     return 0, text:format(minimum, tostring(value))
   end
-  return number, nil
+  return number --[[@as integer]], nil
 end
 
 ---Returns an iterator over a file from front to back in blocks; the last one may be

@@ -13,8 +13,8 @@
 -- rates approach it as slowly as the spacing varies.
 --
 -- The gap after an arrival follows the rate at that arrival. While a rate rises or
--- falls, that is an approximation which is close if gaps are short beside the
--- phase. Where a ramp begins at 0, the first arrival comes within 100 ms.
+-- falls, that is an approximation, which is close if gaps are short beside the phase.
+-- Where a ramp begins at 0, the first arrival comes after 100 ms.
 --
 -- Gaps that remember something (`bursts`, `batches`) belong to one workload: make
 -- one for each.
@@ -110,19 +110,35 @@ function M.batches(size)
   end
   ---@cast draw bench.Distribution
   local left, batch = 0, 0
-  return function(rng, _, rate)
-    if left > 0 then
+  local last, last_rate = 0, 0 ---@type number, number the call before the batch, and the rate then
+  local due = 0 ---@type number the time of the batch
+  return function(rng, now, rate)
+    if left > 0 and now > due - 2 then
       left = left - 1
       return 0
     end
+    -- A batch that would have come after the end of its phase is dropped with all of it.
+    if now < last then
+      error("a gap of arrivals.batches is used by two workloads; make one for each", 2)
+    end
+    -- The gap is long beside others, so it follows a rate that rises or falls: the rate
+    -- goes on as it did since the batch before. rate * t + slope / 2 * t^2 = gaps is
+    -- solved for t in seconds.
+    local slope = now > last and (rate - last_rate) / (now - last) * 1e9 or 0
+    last, last_rate = now, rate
     local ended = batch
     batch = math.min(math.max(draw(rng), 1), 100000)
     left = batch - 1
     if rate <= 0 then
+      due = now + AT_NO_RATE
       return AT_NO_RATE
     end
     -- The first batch follows the start of arrivals as another would.
-    return gap_of(rng:exp(1e9 / rate * (ended > 0 and ended or batch)))
+    local gaps = rng:exp(ended > 0 and ended or batch)
+    local square = rate * rate + 2 * slope * gaps
+    local gap = square > 0 and 2e9 * gaps / (rate + math.sqrt(square)) or 1e9 * gaps / rate
+    due = now + gap
+    return gap_of(gap)
   end
 end
 

@@ -1,6 +1,13 @@
 ---@meta
 -- The whole API of smbench scripts, for editors that read LuaCATS annotations.
--- Put this file where your editor finds it. Scripts do not load it.
+-- `smbench new` and `smbench definitions` put it where editors find it. Scripts do not
+-- load it. bench.d.luau and docs/lua-api.md are generated from it: a comment that begins
+-- with "# " starts a section of that page.
+
+-- # Modules
+--
+-- A script can be split into files. smbench.toml marks the directory of a project, and
+-- `require` reaches every file of the project and the standard library in smbench.
 
 ---Loads a module once and returns it, at the top level of a script or module only.
 ---The path begins with "./" or "../" (relative to the directory of the file), "@self/"
@@ -10,6 +17,8 @@
 ---@param path string
 ---@return any
 function require(path) end
+
+-- # Durations, sizes and expectations
 
 ---A string with a unit ("50ms", "1.5s", "2m") or a number of nanoseconds.
 ---@alias bench.Duration string|number
@@ -23,6 +32,10 @@ function require(path) end
 ---listed are failures. To allow success as well, list it:
 ---{ "SUCCESS", "SHARING_VIOLATION" }.
 ---@alias bench.Expect string|string[]
+
+-- # The client
+--
+-- The first argument of setup, iteration and teardown.
 
 ---The handle that `c:open` returns. It is valid until `c:close`, and only for its
 ---client. Handles from setup are valid in iterations, but teardown starts without
@@ -102,6 +115,7 @@ local Client = {}
 ---@return bench.Handle
 function Client:open(path, mode, options) end
 
+---Reads bytes. Fewer bytes than were asked for are no failure: a short read is counted.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size at most 64 MiB
@@ -115,15 +129,18 @@ function Client:read(handle, offset, length, options) end
 ---@param options? bench.WriteOptions
 function Client:write(handle, offset, length, options) end
 
+---Closes a handle, with which nothing can be done after that.
 ---@param handle bench.Handle
 ---@param options? bench.Options
 function Client:close(handle, options) end
 
+---Renames a file or a directory. An existing file at the new path is replaced.
 ---@param from string
 ---@param to string
 ---@param options? bench.RenameOptions
 function Client:rename(from, to, options) end
 
+---Deletes a file.
 ---@param path string
 ---@param options? bench.Options
 function Client:delete(path, options) end
@@ -133,34 +150,41 @@ function Client:delete(path, options) end
 ---@param options? bench.Options
 function Client:mkdir(path, options) end
 
+---Removes an empty directory.
 ---@param path string
 ---@param options? bench.Options
 function Client:rmdir(path, options) end
 
+---Reads all entries of a directory whose names match a pattern.
 ---@param path string "" is the share itself
 ---@param pattern? string with * and ? (default "*")
 ---@param options? bench.Options
 function Client:list(path, pattern, options) end
 
+---Queries the attributes, the size and the times of a file or a directory.
 ---@param path string
 ---@param options? bench.Options
 function Client:stat(path, options) end
 
+---Sets the size of a file. Bytes that this adds are zero.
 ---@param handle bench.Handle
 ---@param size bench.Size
 ---@param options? bench.Options
 function Client:truncate(handle, size, options) end
 
+---Has the server write what it keeps of the file to its storage.
 ---@param handle bench.Handle
 ---@param options? bench.Options
 function Client:flush(handle, options) end
 
+---Locks a range of bytes, for this handle alone or shared with other readers.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size
 ---@param options? bench.LockOptions
 function Client:lock(handle, offset, length, options) end
 
+---Unlocks a range that was locked as it is given here.
 ---@param handle bench.Handle
 ---@param offset bench.Size
 ---@param length bench.Size
@@ -192,6 +216,10 @@ function Client:running() end
 ---@return T...
 function Client:step(name, body) end
 
+-- # Random numbers
+--
+-- The second argument of setup, iteration and teardown, and what `bench.rng` returns.
+
 ---The random numbers of the running client, the same on every run and host. They
 ---have fractions unless a method returns whole numbers; math.floor makes offsets
 ---and lengths of them.
@@ -208,6 +236,7 @@ function Rng:int(low, high) end
 ---@return number
 function Rng:float() end
 
+---Returns true with this probability.
 ---@param probability? number (default 0.5)
 ---@return boolean
 function Rng:bool(probability) end
@@ -268,6 +297,9 @@ function Rng:pick(list, weights) end
 ---@return T[]
 function Rng:shuffle(list) end
 
+-- # Parameters and workloads
+
+---A function of a script: a setup, an iteration or a teardown.
 ---@alias bench.Section fun(c: bench.Client, rng: bench.Rng)
 
 ---@class (exact) bench.Parameter
@@ -278,6 +310,7 @@ function Rng:shuffle(list) end
 ---@field choices? string[] the strings that are allowed
 ---@field help? string
 
+---When the iterations of a workload begin: what `bench.closed_loop` or `bench.open_loop` returns.
 ---@class bench.Pace
 
 ---The features of the backend that a workload uses. Those that its first 1,000
@@ -317,6 +350,7 @@ bench = {}
 ---@return table<string, any>
 function bench.params(parameters) end
 
+---Declares a workload: clients that do the same, each on its own connection.
 ---@param workload bench.Workload
 function bench.workload(workload) end
 
@@ -355,9 +389,11 @@ function bench.teardown(section) end
 
 ---Sets the phases of a run, in order. --duration scales the recorded phases so
 ---that together they last that long, and other phases if that makes them shorter.
---- Rates are kept: in half the time a phase has half as many arrivals.
+---Rates are kept: in half the time a phase has half as many arrivals.
 ---@param phases bench.Phase[]
 function bench.phases(phases) end
+
+-- # Breaks, and the pace of iterations
 
 ---Sets how clients answer when the server breaks an oplock or a lease, for one
 ---workload or for all. Without it, they acknowledge at once.
@@ -389,6 +425,8 @@ function bench.closed_loop(options) end
 ---@param options bench.OpenLoop
 ---@return bench.Pace
 function bench.open_loop(options) end
+
+-- # Thresholds
 
 ---A condition on one metric of the run, such as "read.response.p99 < 20ms":
 ---`<metric> <operator> <value>`, with the operators < <= > >= == !=.
@@ -457,7 +495,8 @@ function bench.open_loop(options) end
 ---setup still do.
 ---@param thresholds (bench.Expression|bench.Threshold)[]
 function bench.thresholds(thresholds) end
--- Hooks ------------------------------------------------------------------------
+
+-- # Hooks
 --
 -- Hooks run in a VM of their own, beside the load, and nothing ever waits for
 -- them. Events for which they are too slow are dropped, counted and reported, and
@@ -516,11 +555,7 @@ bench.status = {}
 ---@type table
 bench.state = {}
 
--- Metrics are declared at the top of the script and updated in hooks. Each metric
--- has separate values for at most 100 combinations of tags; further combinations
--- count only in the metric as a whole.
-
----@alias bench.Tags table<string, string|number|boolean>
+-- # Streams and stages
 
 ---A stream of operations of a document. The script runs every stream that no other
 ---stream is made of, beside its own workloads.
@@ -613,13 +648,18 @@ function bench.filter(conditions) end
 ---@field at? bench.Duration nanoseconds from time zero
 ---@field after? bench.Duration nanoseconds since the client's previous operation
 
+---What a function of `bench.map` makes operations with: `emit(op)` passes the operation on,
+---and the methods of a client make others.
+---@class bench.Emit: bench.Client
+---@overload fun(op: bench.MappedOperation)
+
 ---Calls a function for each operation of a stream. It may emit the operation with
 ---`emit(op)`, none, or several; other operations are made as in an iteration, such as
 ---`emit:stat(op.path)`. The first one made has the time and the step of `op`, and the
 ---others follow it. At most 1,000 are made of one.
 ---If the open of a handle is not emitted, the function is not called for what is done on
 ---the handle. A close that it does not emit is made all the same.
----@param map fun(op: bench.MappedOperation, emit: bench.Client, rng: bench.Rng)
+---@param map fun(op: bench.MappedOperation, emit: bench.Emit, rng: bench.Rng)
 ---@return bench.Stage
 function bench.map(map) end
 
@@ -688,6 +728,15 @@ function bench.mix(rules) end
 ---@return bench.Stage
 function bench.rewrite_paths(rules) end
 
+-- # Metrics
+--
+-- Metrics are declared at the top of the script and updated in hooks. Each metric
+-- has separate values for at most 100 combinations of tags; further combinations
+-- count only in the metric as a whole.
+
+---The names and values that a metric is divided by.
+---@alias bench.Tags table<string, string|number|boolean>
+
 ---@class (exact) bench.MetricOptions
 ---@field tags? string[] the names that tags may have (default: any)
 ---@field help? string
@@ -697,33 +746,43 @@ function bench.rewrite_paths(rules) end
 
 ---@class bench.Counter
 local Counter = {}
+
+---Adds to the counter.
 ---@param amount? number (default 1)
 ---@param tags? bench.Tags
 function Counter:add(amount, tags) end
 
 ---@class bench.Gauge
 local Gauge = {}
+
+---Sets the value, which remains until it is set again.
 ---@param value number
 ---@param tags? bench.Tags
 function Gauge:set(value, tags) end
 
 ---@class bench.Rate
 local Rate = {}
+
+---Counts one observation, and whether it was true.
 ---@param yes boolean
 ---@param tags? bench.Tags
 function Rate:observe(yes, tags) end
 
 ---@class bench.Histogram
 local Histogram = {}
+
+---Records one value.
 ---@param value number at least 0; rounded to a whole number
 ---@param tags? bench.Tags
 function Histogram:record(value, tags) end
 
+---Declares a counter: a sum.
 ---@param name string letters, digits, "_", "-" and "."
 ---@param options? bench.MetricOptions
 ---@return bench.Counter
 function bench.counter(name, options) end
 
+---Declares a gauge: the value that was set last.
 ---@param name string
 ---@param options? bench.MetricOptions
 ---@return bench.Gauge
@@ -735,6 +794,7 @@ function bench.gauge(name, options) end
 ---@return bench.Rate
 function bench.rate(name, options) end
 
+---Declares a histogram: the distribution of the values that were recorded.
 ---@param name string
 ---@param options? bench.HistogramOptions
 ---@return bench.Histogram

@@ -4,13 +4,13 @@
 -- directory of its own. To compile a source, it looks for headers along the
 -- include path (most of the places do not have the header), reads the source and
 -- some headers, and writes an object file. After every `link` objects, it reads
--- them and writes a program. This is what a compiler and a linker ask of a file
--- server, for which attribute requests far outnumber reads and writes: SPECstorage's
--- software build, which is modelled on a build with make, has 70 % of them. The
--- default sizes and counts are a guess of the same kind.
+-- them and writes a program. The model is a build with make: requests for
+-- attributes far outnumber reads and writes, as in published figures of software
+-- builds, where they are 70 % of the operations. The default sizes and counts are a
+-- guess.
 --
 --   local build = require("@bench/build")
---   local project = build.new { folder = "project", sources = 200 }
+--   local project = build.new { directory = "project", sources = 200 }
 --   bench.setup(project.prepare)
 --   bench.teardown(project.clean)
 --   bench.workload {
@@ -28,7 +28,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.build.Options
----@field folder string the directory of the project; the directory above it must exist
+---@field directory string the directory of the project; the directory above it must exist
 ---@field sources? integer number of sources (default 200)
 ---@field headers? integer number of headers (default 50)
 ---@field per_directory? integer number of sources in a directory (default 20)
@@ -48,7 +48,7 @@ local M = {}
 ---@field link bench.Section reads the objects since the last link and writes the program
 
 local check = options.checker("@bench/build", {
-  { name = "folder", type = "path", needed = "a directory", example = '"project"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"project"' },
   { name = "sources", type = "int", default = 200, min = 1, max = 100000 },
   { name = "headers", type = "int", default = 50, min = 1, max = 100000 },
   { name = "per_directory", type = "int", default = 20, min = 1, max = 100000 },
@@ -76,17 +76,17 @@ local PROGRAM_OVERHEAD = 16 * 1024
 ---@return bench.build.Project
 function M.new(given)
   local checked = check(given)
-  local folder = checked.folder
+  local root = checked.directory
   local count = checked.sources ---@type integer
   local headers_count = checked.headers ---@type integer
   local sources = files.set({
-    root = folder .. "/src",
+    root = root .. "/src",
     files = count,
     per_directory = checked.per_directory,
     size = checked.size,
   }, 3)
   local headers = files.set({
-    root = folder .. "/include",
+    root = root .. "/include",
     files = headers_count,
     per_directory = headers_count,
     size = checked.size,
@@ -94,7 +94,7 @@ function M.new(given)
 
   ---@param c bench.Client
   local function directory_of(c)
-    return ("%s/build-%s"):format(folder, c.user)
+    return ("%s/build-%s"):format(root, c.user)
   end
 
   ---@param directory string
@@ -133,7 +133,7 @@ function M.new(given)
   ---@type bench.build.Project
   local project = {
     prepare = function(c)
-      c:mkdir(folder)
+      c:mkdir(root)
       sources:create(c)
       headers:create(c)
     end,
@@ -141,7 +141,7 @@ function M.new(given)
     clean = function(c)
       headers:remove(c)
       sources:remove(c)
-      c:rmdir(folder, files.MAY_BE_MISSING)
+      c:rmdir(root, files.MAY_BE_MISSING)
     end,
 
     prepare_client = function(c)
@@ -165,7 +165,7 @@ function M.new(given)
       for _ = 1, checked.lookups do
         local header = rng:int(1, headers_count)
         if rng:float() < checked.missing then
-          c:stat(("%s/f%d.h"):format(folder, header), NOT_HERE)
+          c:stat(("%s/f%d.h"):format(root, header), NOT_HERE)
         else
           c:stat(headers:path(header))
         end

@@ -32,8 +32,8 @@ function M.state(make)
   end
 end
 
----Delays the client's next operation by a time that `draw` returns. Times below a
----microsecond are left out.
+---Delays the client's next operation by a time that `draw` returns. A time below a
+---microsecond is skipped.
 ---@param c bench.Client
 ---@param rng bench.Rng
 ---@param draw bench.Distribution

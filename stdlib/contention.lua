@@ -8,7 +8,7 @@
 -- MS-SMB2 3.3.4.6, 3.3.4.7 and 3.3.5.9; how long files are held is a guess.
 --
 --   local contention = require("@bench/contention")
---   local shared = contention.new { folder = "shared", files = 2, on_break = { delay = "5ms", flush = true } }
+--   local shared = contention.new { directory = "shared", files = 2, on_break = { delay = "5ms", flush = true } }
 --   bench.setup(shared.prepare)
 --   bench.teardown(shared.clean)
 --   bench.workload { name = "holders", clients = 2, iteration = shared.hold }
@@ -25,7 +25,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.contention.Options
----@field folder string the directory of the files; the directory above it must exist
+---@field directory string the directory of the files; the directory above it must exist
 ---@field files? integer number of files: the fewer, the more breaks (default 1)
 ---@field size? bench.Size size of a file (default "64KiB")
 ---@field caching? "lease"|"oplock" what the holders request (default "lease")
@@ -46,7 +46,7 @@ local M = {}
 ---@field replace bench.Section empties a file, which breaks every right of the others
 
 local check = options.checker("@bench/contention", {
-  { name = "folder", type = "path", needed = "a directory", example = '"shared"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"shared"' },
   { name = "files", type = "int", default = 1, min = 1, max = 100000 },
   { name = "size", type = "size", default = "64KiB", min = 1, max = 1024 * 1024 * 1024 },
   { name = "caching", type = "string", default = "lease", choices = { "lease", "oplock" } },
@@ -68,7 +68,7 @@ function M.new(given)
   local size = checked.size ---@type integer
   local block = math.min(checked.block, size)
   local set = files.set({
-    root = checked.folder,
+    root = checked.directory,
     files = checked.files,
     per_directory = checked.files,
     size = size,

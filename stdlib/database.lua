@@ -12,7 +12,7 @@
 -- see how far others have written. Numbers of pages are a guess.
 --
 --   local database = require("@bench/database")
---   local orders = database.new { folder = "db", pages = 4096 }
+--   local orders = database.new { directory = "db", pages = 4096 }
 --   bench.setup(orders.prepare)
 --   bench.teardown(orders.clean)
 --   bench.workload {
@@ -28,7 +28,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.database.Options
----@field folder string the directory of the database; the directory above it must exist
+---@field directory string the directory of the database; the directory above it must exist
 ---@field pages? integer number of pages (default 1024)
 ---@field page? bench.Size size of a page (default "8KiB")
 ---@field reads? integer number of pages that a query reads (default 4)
@@ -46,7 +46,7 @@ local M = {}
 ---@field checkpoint bench.Section writes the changed pages of the client's log to the database
 
 local check = options.checker("@bench/database", {
-  { name = "folder", type = "path", needed = "a directory", example = '"db"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"db"' },
   { name = "pages", type = "int", default = 1024, min = 1, max = 10000000 },
   { name = "page", type = "size", default = "8KiB", min = 512, max = 65536 },
   { name = "reads", type = "int", default = 4, min = 1, max = 10000 },
@@ -100,15 +100,15 @@ local SHARED, EXCLUSIVE = lock_options(false), lock_options(true)
 ---@return bench.database.Database
 function M.new(given)
   local checked = check(given)
-  local folder, skew = checked.folder, checked.skew
+  local root, skew = checked.directory, checked.skew
   local pages = checked.pages ---@type integer
   local page = checked.page ---@type integer
-  local path = folder .. "/data.db"
+  local path = root .. "/data.db"
   local shared, exclusive, unlock = SHARED[checked.locks], EXCLUSIVE[checked.locks], UNLOCK[checked.locks]
 
   ---@param c bench.Client
   local function log_of(c)
-    return ("%s/%s.wal"):format(folder, c.user)
+    return ("%s/%s.wal"):format(root, c.user)
   end
 
   ---@type fun(c: bench.Client): bench.database.State
@@ -175,7 +175,7 @@ function M.new(given)
   ---@type bench.database.Database
   local database = {
     prepare = function(c)
-      c:mkdir(folder)
+      c:mkdir(root)
       local handle = c:open(path, "w")
       local offset, size = 0, pages * page
       while offset < size do
@@ -187,7 +187,7 @@ function M.new(given)
 
     clean = function(c)
       c:delete(path, files.MAY_BE_MISSING)
-      c:rmdir(folder, files.MAY_BE_MISSING)
+      c:rmdir(root, files.MAY_BE_MISSING)
     end,
 
     clean_client = function(c)

@@ -11,7 +11,7 @@
 -- looking is far more common than reading, and reading than writing.
 --
 --   local homes = require("@bench/homes")
---   local people = homes.new { folder = "home", files = 60 }
+--   local people = homes.new { directory = "home", files = 60 }
 --   bench.setup(people.prepare)
 --   bench.teardown(people.clean)
 --   bench.workload {
@@ -29,7 +29,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.homes.Options
----@field folder string the directory of all homes; the directory above it must exist
+---@field directory string the directory of all homes; the directory above it must exist
 ---@field files? integer number of files that a person can have (default 60)
 ---@field per_directory? integer number of files in a directory (default 12)
 ---@field size? bench.Size|bench.Distribution size of a file (default: lognormal, median 4722 B, sigma 2.38, at most 8 MiB)
@@ -51,7 +51,7 @@ local M = {}
 ---@field work bench.Section one of these by weight, and a pause
 
 local check = options.checker("@bench/homes", {
-  { name = "folder", type = "path", needed = "a directory", example = '"home"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"home"' },
   { name = "files", type = "int", default = 60, min = 1, max = 100000 },
   { name = "per_directory", type = "int", default = 12, min = 1, max = 100000 },
   { name = "size", type = "sizes", default = distributions.lognormal(4722, 2.38, { max = "8MiB" }) },
@@ -65,7 +65,7 @@ local check = options.checker("@bench/homes", {
 ---@return bench.homes.Homes
 function M.new(given)
   local checked = check(given)
-  local folder, block = checked.folder, checked.block
+  local root, block = checked.directory, checked.block
   -- Everybody has files of the same sizes, each in a directory of its own.
   local template = files.set({
     root = "files",
@@ -77,7 +77,7 @@ function M.new(given)
 
   ---@param c bench.Client
   local function home_of(c)
-    return folder .. "/" .. c.user
+    return root .. "/" .. c.user
   end
 
   ---@param c bench.Client
@@ -161,11 +161,11 @@ function M.new(given)
   ---@type bench.homes.Homes
   local homes = {
     prepare = function(c)
-      c:mkdir(folder)
+      c:mkdir(root)
     end,
 
     clean = function(c)
-      c:rmdir(folder, files.MAY_BE_MISSING)
+      c:rmdir(root, files.MAY_BE_MISSING)
     end,
 
     prepare_client = function(c)

@@ -8,7 +8,7 @@
 -- defaults are a guess.
 --
 --   local logs = require("@bench/logs")
---   local log = logs.new { folder = "logs", rotate = "1MiB", keep = 4, flush = 0.1 }
+--   local log = logs.new { directory = "logs", rotate = "1MiB", keep = 4, flush = 0.1 }
 --   bench.setup(log.prepare)
 --   bench.teardown(log.clean)
 --   bench.workload {
@@ -25,7 +25,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.logs.Options
----@field folder string the directory of the logs; the directory above it must exist
+---@field directory string the directory of the logs; the directory above it must exist
 ---@field entry? bench.Size|bench.Distribution size of what is appended at once (default: lognormal, median 200 B, at most 64 KiB)
 ---@field rotate? bench.Size size at which a log is rotated (default "1MiB")
 ---@field keep? integer number of older logs that are kept (default 4)
@@ -40,7 +40,7 @@ local M = {}
 ---@field tail bench.Section opens the client's log a second time and reads its end
 
 local check = options.checker("@bench/logs", {
-  { name = "folder", type = "path", needed = "a directory", example = '"logs"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"logs"' },
   { name = "entry", type = "sizes", default = distributions.lognormal(200, 1, { min = 20, max = "64KiB" }) },
   { name = "rotate", type = "size", default = "1MiB", min = 1 },
   { name = "keep", type = "int", default = 4, min = 0, max = 1000 },
@@ -63,11 +63,11 @@ local KEPT_OPEN = { reopen = true }
 ---@return bench.logs.Log
 function M.new(given)
   local checked = check(given)
-  local folder, keep = checked.folder, checked.keep
+  local root, keep = checked.directory, checked.keep
 
   ---@param c bench.Client
   local function path_of(c)
-    return ("%s/%s.log"):format(folder, c.user)
+    return ("%s/%s.log"):format(root, c.user)
   end
 
   ---@type fun(c: bench.Client): bench.logs.State
@@ -106,11 +106,11 @@ function M.new(given)
   ---@type bench.logs.Log
   local log = {
     prepare = function(c)
-      c:mkdir(folder)
+      c:mkdir(root)
     end,
 
     clean = function(c)
-      c:rmdir(folder, files.MAY_BE_MISSING)
+      c:rmdir(root, files.MAY_BE_MISSING)
     end,
 
     clean_client = function(c)

@@ -10,7 +10,7 @@
 -- guess.
 --
 --   local mail = require("@bench/mail")
---   local boxes = mail.maildir { folder = "mail" }
+--   local boxes = mail.maildir { directory = "mail" }
 --   bench.setup(boxes.prepare)
 --   bench.teardown(boxes.clean)
 --   bench.workload {
@@ -28,7 +28,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.mail.Options
----@field folder string the directory of the mailboxes; the directory above it must exist
+---@field directory string the directory of the mailboxes; the directory above it must exist
 ---@field size? bench.Size|bench.Distribution size of a message (default: gamma, mean 16 KiB, shape 1.5)
 ---@field messages? integer number of messages that a mailbox holds at most; then the oldest is deleted, or an mbox begins anew (default 100)
 ---@field block? bench.Size size of one read or write (default "64KiB")
@@ -44,7 +44,7 @@ local M = {}
 
 ---@type bench.options.Option[]
 local OPTIONS = {
-  { name = "folder", type = "path", needed = "a directory", example = '"mail"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"mail"' },
   { name = "size", type = "sizes", default = distributions.gamma("16KiB", 1.5) },
   { name = "messages", type = "int", default = 100, min = 1, max = 100000 },
   { name = "block", type = "size", default = "64KiB", min = 1, max = 64 * 1024 * 1024 },
@@ -66,12 +66,12 @@ local check_mbox = options.checker("mail.mbox", OPTIONS)
 ---@return bench.mail.Mailboxes
 function M.maildir(given)
   local checked = check_maildir(given)
-  local folder, block = checked.folder, checked.block
+  local root, block = checked.directory, checked.block
   local most = checked.messages ---@type integer
 
   ---@param c bench.Client
   local function box_of(c)
-    return folder .. "/" .. c.user
+    return root .. "/" .. c.user
   end
 
   ---Returns the path of a message. In cur it has the flag S, seen, which follows a
@@ -101,11 +101,11 @@ function M.maildir(given)
   ---@type bench.mail.Mailboxes
   local mailboxes = {
     prepare = function(c)
-      c:mkdir(folder)
+      c:mkdir(root)
     end,
 
     clean = function(c)
-      c:rmdir(folder, files.MAY_BE_MISSING)
+      c:rmdir(root, files.MAY_BE_MISSING)
     end,
 
     prepare_client = function(c)
@@ -175,11 +175,11 @@ end
 ---@return bench.mail.Mailboxes
 function M.mbox(given)
   local checked = check_mbox(given)
-  local folder, most, block = checked.folder, checked.messages, checked.block
+  local root, most, block = checked.directory, checked.messages, checked.block
 
   ---@param c bench.Client
   local function path_of(c)
-    return ("%s/%s.mbox"):format(folder, c.user)
+    return ("%s/%s.mbox"):format(root, c.user)
   end
 
   ---@type fun(c: bench.Client): { size: integer, messages: integer }
@@ -206,11 +206,11 @@ function M.mbox(given)
   ---@type bench.mail.Mailboxes
   local mailboxes = {
     prepare = function(c)
-      c:mkdir(folder)
+      c:mkdir(root)
     end,
 
     clean = function(c)
-      c:rmdir(folder, files.MAY_BE_MISSING)
+      c:rmdir(root, files.MAY_BE_MISSING)
     end,
 
     prepare_client = function(c)

@@ -4,12 +4,12 @@
 -- each block when its turn comes. The times follow the bit rate and not the
 -- server: if the server is slow, reads are due before it gets to them, so that a
 -- response time above the read-ahead is a picture that stands still. A camera
--- writes a file in the same way. The model is the streaming of a file by its bit
--- rate that media players do over SMB; the defaults are those of a film in high
--- definition (8 Mbit/s, blocks of 256 KiB, 4 s ahead).
+-- writes a file in the same way. This is how players with a buffer of fixed size
+-- read a file of constant bit rate. The defaults (8 Mbit/s, as a film in high
+-- definition has, blocks of 256 KiB, 4 s ahead) are a guess.
 --
 --   local media = require("@bench/media")
---   local films = media.new { folder = "films", titles = 8, size = "16MiB" }
+--   local films = media.new { directory = "films", titles = 8, size = "16MiB" }
 --   bench.setup(films.prepare)
 --   bench.teardown(films.clean)
 --   bench.workload {
@@ -27,7 +27,7 @@ local options = require("@bench/options")
 local M = {}
 
 ---@class (exact) bench.media.Options
----@field folder string the directory of the titles and recordings; the directory above it must exist
+---@field directory string the directory of the titles and recordings; the directory above it must exist
 ---@field titles? integer number of titles (default 8)
 ---@field size? bench.Size|bench.Distribution size of a title and of a recording (default "16MiB")
 ---@field bit_rate? number bits per second (default 8e6)
@@ -43,7 +43,7 @@ local M = {}
 ---@field record bench.Section records one file, which replaces the client's previous recording
 
 local check = options.checker("@bench/media", {
-  { name = "folder", type = "path", needed = "a directory", example = '"films"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"films"' },
   { name = "titles", type = "int", default = 8, min = 1, max = 100000 },
   { name = "size", type = "sizes", default = "16MiB" },
   { name = "bit_rate", type = "float", default = 8e6, min = 1000, max = 1e12 },
@@ -57,11 +57,11 @@ local check = options.checker("@bench/media", {
 ---@return bench.media.Library
 function M.new(given)
   local checked = check(given)
-  local folder = checked.folder
+  local root = checked.directory
   local block = checked.block ---@type integer
   local popularity = files.zipf(checked.skew)
   local titles = files.set({
-    root = folder,
+    root = root,
     files = checked.titles,
     per_directory = checked.titles,
     size = checked.size,
@@ -88,7 +88,7 @@ function M.new(given)
 
   ---@param c bench.Client
   local function recording(c)
-    return ("%s/recording-%s"):format(folder, c.user)
+    return ("%s/recording-%s"):format(root, c.user)
   end
 
   ---@type bench.media.Library

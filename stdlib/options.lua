@@ -6,13 +6,13 @@
 --
 --   local options = require("@bench/options")
 --   local check = options.checker("@team/report", {
---     { name = "folder", type = "string", needed = "a directory", example = '"team"' },
+--     { name = "directory", type = "string", needed = "a directory", example = '"team"' },
 --     { name = "files", type = "int", default = 20, min = 1 },
 --     { name = "size", type = "size", default = "256KiB", min = 1 },
 --   })
 --
 --   function M.write(c, rng, given)
---     local checked = check(given) -- { folder = …, files = …, size = … in bytes }
+--     local checked = check(given) -- { directory = …, files = …, size = … in bytes }
 --
 -- A check takes some microseconds, so a function that is called in each
 -- iteration should rather be made by a function that checks the options once.

@@ -178,7 +178,7 @@ local function judged(self, matcher)
   if number == nil then
     error(("matchers are called with a colon: write expect(…):%s(…)"):format(matcher), 3)
   end
-  native.judged(number)
+  native.judged(number --[[@as integer]])
   return rawget(self --[[@as table]], "value")
 end
 
@@ -263,6 +263,7 @@ function Expectation:to_be_near(expected, tolerance)
   check(self, off <= tolerance, words, "it is off by " .. native.show(off))
 end
 
+---Expects this number or a larger one.
 ---@param expected number
 function Expectation:to_be_at_least(expected)
   local value = number_of(judged(self, "to_be_at_least"), "to_be_at_least")
@@ -270,6 +271,7 @@ function Expectation:to_be_at_least(expected)
   check(self, value >= expected, "to be at least " .. native.show(expected))
 end
 
+---Expects this number or a smaller one.
 ---@param expected number
 function Expectation:to_be_at_most(expected)
   local value = number_of(judged(self, "to_be_at_most"), "to_be_at_most")

@@ -6,7 +6,9 @@ use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::completions::CompletionsArgs;
+use super::definitions::DefinitionsArgs;
 use super::manual::ManArgs;
+use super::new::NewArgs;
 use super::run::RunArgs;
 use super::scan::ScanArgs;
 use super::scripts::ScriptsArgs;
@@ -31,6 +33,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
+    New(NewArgs),
+    Definitions(DefinitionsArgs),
     Test(TestArgs),
     Targets(TargetsArgs),
     Scan(ScanArgs),
@@ -48,9 +52,11 @@ impl Command {
             Command::Run(args) => Some(("run", &args.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
-            Command::Test(_)
+            Command::New(_)
+            | Command::Definitions(_)
             | Command::Targets(_)
             | Command::Scan(_)
+            | Command::Test(_)
             | Command::Scripts(_)
             | Command::Serve(_)
             | Command::Completions(_)

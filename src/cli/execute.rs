@@ -10,11 +10,13 @@ use super::args::{BoundArgs, StreamArgs};
 use super::command::{Cli, Command, definitions};
 use super::compile::{CompileArgs, CompileTo};
 use super::completions::completions;
+use super::definitions::DefinitionsArgs;
 use super::input_path::InputPath;
 use super::junit::Junit;
 use super::log;
 use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
+use super::new::NewArgs;
 use super::number_format::{counted, grouped, plural};
 use super::parameters::render_parameters;
 use super::password::password;
@@ -44,6 +46,7 @@ use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
+use crate::project::{definitions as editor_definitions, starter};
 use crate::run::{
     self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
     TestRunOptions, Timeouts,
@@ -75,6 +78,8 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         Command::Run(args) => return run(args),
         Command::Compile(args) => compile(args)?,
         Command::Validate(args) => validate(args)?,
+        Command::New(args) => new_project(args)?,
+        Command::Definitions(args) => write_definitions(args)?,
         Command::Test(args) => return test(args),
         Command::Targets(args) => match &args.what {
             TargetsCommand::List(args) => list_targets(args)?,
@@ -284,6 +289,40 @@ fn mode_needed(needs: &[Need]) -> String {
         .map(|need| printable(&need, MAX_ERROR_CHARS))
         .collect();
     format!("; needs fidelity mode {mode} ({})", whose.join("; "))
+}
+
+fn new_project(args: &NewArgs) -> Result<(), RunError> {
+    let made = starter::create(&args.directory, args.name.as_deref()).map_err(RunError::invalid)?;
+    let directory = printable(&args.directory.display().to_string(), MAX_ERROR_CHARS);
+    let next = match &*directory {
+        "." => String::new(),
+        path if path.contains(char::is_whitespace) => format!("cd \"{path}\"\n"),
+        path => format!("cd {path}\n"),
+    };
+    let text = format!(
+        "made the project {directory}, {}; next:\n{next}smbench run workload.lua\nsmbench test\nand read README.md\n",
+        counted(made.len() as u64, "file")
+    );
+    say(&text)
+}
+
+fn write_definitions(args: &DefinitionsArgs) -> Result<(), RunError> {
+    let directory = args.directory.as_deref().unwrap_or(Path::new("."));
+    let done = editor_definitions::write(directory).map_err(RunError::invalid)?;
+    let shown = |path: &Path| printable(&path.display().to_string(), MAX_ERROR_CHARS);
+    let mut text: String =
+        done.written.iter().map(|path| format!("wrote {}\n", shown(path))).collect();
+    text += &match done.written.len() {
+        0 => format!("the definitions in {} are up to date\n", shown(&done.project)),
+        written => format!(
+            "wrote {} in {}, left {} as {}\n",
+            counted(written as u64, "file"),
+            shown(&done.project),
+            counted(done.unchanged as u64, "file"),
+            if done.unchanged == 1 { "it is" } else { "they are" }
+        ),
+    };
+    say(&text)
 }
 
 fn list_targets(args: &ListArgs) -> Result<(), RunError> {

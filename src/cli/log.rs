@@ -28,12 +28,13 @@ const VARIABLE: &str = "SMBENCH_LOG";
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 const CRATE: &str = "smbench";
 /// The modules of this crate.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 11] = [
     "backend",
     "cli",
     "ir",
     "observability",
     "probe",
+    "project",
     "protocol",
     "run",
     "scheduler",

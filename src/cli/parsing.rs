@@ -79,6 +79,8 @@ impl Command {
             Command::Run(args) => args.check(given),
             Command::Compile(args) => args.check(),
             Command::Validate(_)
+            | Command::New(_)
+            | Command::Definitions(_)
             | Command::Test(_)
             | Command::Targets(_)
             | Command::Scan(_)

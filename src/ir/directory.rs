@@ -2,7 +2,7 @@
 //! path can be restricted to stay inside a directory.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -54,35 +54,42 @@ impl Directory {
     pub fn regular_file(&self, path: &Path) -> Result<(File, u64), OpenError> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(FLAGS);
-        let opened = self.0.open_with(path, &options).map_err(|error| {
-            // An error of the operating system has an error number; an error of cap-std has none.
-            let denied = error.kind() == io::ErrorKind::PermissionDenied;
-            match denied && error.raw_os_error().is_none() {
-                true => OpenError::Outside,
-                false => OpenError::Unreadable(error),
-            }
-        })?;
+        let opened = self.0.open_with(path, &options).map_err(open_error)?;
         regular(opened.into_std())
     }
 
-    /// Writes the file at `path`, which is relative to the directory, whole or not at all. Makes
-    /// the directories around it.
+    /// Replaces the file at `path`, or creates it, with the directories around it that are missing. A
+    /// reader sees the old content or the new one. A symbolic link at `path` is replaced itself.
     ///
     /// # Errors
-    /// The operating system's reason, also for a link that leads out of the directory.
-    pub fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    /// [`OpenError`]. The old file remains then.
+    pub fn write_file(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
         if let Some(parent) = path.parent() {
-            self.0.create_dir_all(parent)?;
+            let made = self.0.create_dir_all(parent).or_else(|error| match error.kind() {
+                // A symbolic link that leads out of the directory exists too, and cannot be opened.
+                io::ErrorKind::AlreadyExists => self.0.open_dir(parent).map(drop),
+                _ => Err(error),
+            });
+            made.map_err(open_error)?;
         }
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        let unfinished = Path::new(&unfinished);
-        let written =
-            self.0.write(unfinished, bytes).and_then(|()| self.0.rename(unfinished, &self.0, path));
-        if written.is_err() {
-            let _ = self.0.remove_file(unfinished);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let new = path.with_file_name(format!(".{name}.unfinished"));
+        // A program that was ended may have left one.
+        match self.0.remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open_error(error)),
+            _ => {}
         }
-        written
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let mut file = self.0.open_with(&new, &options).map_err(open_error)?;
+        let replaced = file
+            .write_all(content)
+            .and_then(|()| self.0.rename(&new, &self.0, path))
+            .map_err(open_error);
+        if replaced.is_err() {
+            let _ = self.0.remove_file(&new);
+        }
+        replaced
     }
 
     /// Returns the names of at most `most` files and directories in the directory at `path`, which
@@ -94,6 +101,15 @@ impl Directory {
         let entries = self.0.read_dir(path)?.take(most);
         let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
         Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+}
+
+fn open_error(error: io::Error) -> OpenError {
+    // An error of the operating system has an error number; an error of cap-std has none.
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    match denied && error.raw_os_error().is_none() {
+        true => OpenError::Outside,
+        false => OpenError::Unreadable(error),
     }
 }
 
@@ -175,6 +191,41 @@ mod tests {
             assert!(open(path).unwrap_err().starts_with(error), "{path}: {:?}", open(path));
         }
         assert_eq!(text(regular_file(&inner.join("absolute"))), Ok("outside".into()));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_only_within_the_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let (inner, secret) = (place.path().join("inner"), place.path().join("secret"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(&secret, "outside").unwrap();
+        symlink("..", inner.join("up")).unwrap();
+        symlink("../secret", inner.join("link")).unwrap();
+        let directory = Directory::open(&inner).unwrap();
+        fs::create_dir_all(inner.join("a/b")).unwrap();
+        for content in ["first", "second"] {
+            fs::write(inner.join("a/b/.file.unfinished"), "left by a program that was ended")
+                .unwrap();
+            directory.write_file("a/b/file".as_ref(), content.as_bytes()).unwrap();
+            assert_eq!(text(directory.regular_file("a/b/file".as_ref())), Ok(content.into()));
+        }
+        directory.write_file("link".as_ref(), b"inside").unwrap();
+        assert_eq!(text(regular_file(&inner.join("link"))), Ok("inside".into()));
+        for refused in [
+            directory.write_file("up/secret".as_ref(), b"changed"),
+            directory.write_file("../secret".as_ref(), b"changed"),
+            directory.write_file("up/new/file".as_ref(), b"new"),
+        ] {
+            assert!(matches!(refused, Err(OpenError::Outside)), "{refused:?}");
+        }
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "outside");
+        fs::create_dir(inner.join("taken")).unwrap();
+        directory.write_file("taken".as_ref(), b"file").unwrap_err();
+        let mut names: Vec<_> =
+            fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "link", "taken", "up"]);
+        assert_eq!(fs::read_dir(inner.join("a/b")).unwrap().count(), 1);
     }
 
     #[test]

@@ -200,6 +200,20 @@ impl ScriptHost {
         self.watch.ticks.set(u32::MAX);
     }
 
+    /// Runs a part of a callback that takes as long as a file is large. Its time does not count as
+    /// computing time of the script.
+    pub fn uncounted<R>(&self, body: impl FnOnce() -> R) -> R {
+        let (started, computed_before) = (now(), computed());
+        let result = body();
+        let watch = &self.watch;
+        let later = |time: &Cell<Option<Duration>>, by: Duration| {
+            time.set(time.get().and_then(|time| time.checked_add(by)));
+        };
+        later(&watch.deadline, now().saturating_sub(started));
+        later(&watch.began, computed().saturating_sub(computed_before));
+        result
+    }
+
     /// Ends the script with this error, which the script cannot catch.
     pub fn fatal(&self, error: ScriptError) -> LuaError {
         let message = error.to_string();

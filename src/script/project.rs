@@ -4,9 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::ready_workloads::ReadyWorkload;
 use crate::ir::directory::{Directory, directory_of};
-
-/// The file that marks the directory of a project.
-pub(super) const MANIFEST: &str = "smbench.toml";
+use crate::project::manifest::nearest_manifest;
 
 /// What errors say about the files that a ready workload asks for.
 pub(super) const NO_FILES: &str = "a ready workload has no files beside it; save the script with 'smbench scripts show' to add some";
@@ -39,11 +37,7 @@ impl Project {
     pub fn of_script(path: &Path, shown: &Path) -> Result<Project, String> {
         let unreadable = |error| format!("its directory cannot be opened: {error}");
         let own = directory_of(path).canonicalize().map_err(unreadable)?;
-        let mut manifests = own.ancestors().map(|directory| directory.join(MANIFEST));
-        let manifest = manifests.find(|manifest| manifest.symlink_metadata().is_ok());
-        if let Some(manifest) = manifest.as_ref().filter(|manifest| !manifest.is_file()) {
-            return Err(format!("{} is not a regular file", manifest.display()));
-        }
+        let manifest = nearest_manifest(&own)?;
         let root = manifest.as_deref().map_or(&*own, directory_of);
         let below = own.strip_prefix(root).unwrap_or(Path::new(""));
         let script = below.join(path.file_name().unwrap_or(path.as_os_str()));
@@ -98,6 +92,7 @@ fn above(directory: &Path, levels: usize) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::manifest::MANIFEST;
 
     #[test]
     fn a_directory_above_is_written_relative_to_the_one_below_it() {

@@ -18,29 +18,12 @@ use super::chunks::{load_chunk, shown_path};
 use super::error::{ScriptError, TEST_MODULE};
 use super::host::ScriptHost;
 use super::members::GLOBALS;
-use super::project::{MANIFEST, MAX_PATH_BYTES, NO_FILES, Project};
+use super::project::{MAX_PATH_BYTES, NO_FILES, Project};
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
-
-/// The modules of the standard library: path below `@bench/`, source text.
-const STANDARD_LIBRARY: &[(&str, &str)] = &[
-    ("access", include_str!("../../stdlib/access.lua")),
-    ("arrivals", include_str!("../../stdlib/arrivals.lua")),
-    ("build", include_str!("../../stdlib/build.lua")),
-    ("clients", include_str!("../../stdlib/clients.lua")),
-    ("contention", include_str!("../../stdlib/contention.lua")),
-    ("database", include_str!("../../stdlib/database.lua")),
-    ("distributions", include_str!("../../stdlib/distributions.lua")),
-    ("files", include_str!("../../stdlib/files.lua")),
-    ("homes", include_str!("../../stdlib/homes.lua")),
-    ("logs", include_str!("../../stdlib/logs.lua")),
-    ("mail", include_str!("../../stdlib/mail.lua")),
-    ("media", include_str!("../../stdlib/media.lua")),
-    ("office", include_str!("../../stdlib/office.lua")),
-    ("options", include_str!("../../stdlib/options.lua")),
-    ("test", include_str!("../../stdlib/test.lua")),
-];
+use crate::project::manifest::MANIFEST;
+use crate::project::standard_library;
 
 /// The version that is recorded for a module or a tree of the project, because these state none.
 pub(super) const UNVERSIONED: &str = "unversioned";
@@ -192,7 +175,7 @@ fn check_path(path: &str, quoted: &str) -> Result<(), String> {
     let bare = path.strip_suffix(".luau").or_else(|| path.strip_suffix(".lua")).unwrap_or(path);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let below = path.strip_prefix("std.").unwrap_or(path);
-    let meant = match STANDARD_LIBRARY.iter().find(|(name, _)| *name == below) {
+    let meant = match standard_library::MODULES.iter().find(|(name, _)| *name == below) {
         Some((name, _)) => format!(": write require(\"@bench/{name}\")"),
         None if path.is_empty() || path.starts_with(['/', '.']) || !path.chars().all(plain) => {
             String::new()
@@ -267,10 +250,10 @@ fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
     if path.as_os_str().is_empty() {
         return Err("names no module; add its name, such as \"@bench/office\"".into());
     }
-    let found = STANDARD_LIBRARY.iter().find(|(known, _)| Path::new(known) == path);
+    let found = standard_library::MODULES.iter().find(|(known, _)| Path::new(known) == path);
     found.map(|(_, source)| *source).ok_or_else(|| {
         let known: Vec<String> =
-            STANDARD_LIBRARY.iter().map(|(known, _)| format!("@bench/{known}")).collect();
+            standard_library::MODULES.iter().map(|(known, _)| format!("@bench/{known}")).collect();
         let known = known.iter().map(String::as_str);
         format!("not found: {}", unknown("module", name, known))
     })

@@ -77,6 +77,38 @@ describe("the mean rate", function()
     expect(#times(arrivals.gamma(2), 1e6, 0.01) / 10000):to_be_near(1, 0.03)
   end)
 
+  it("is kept while it rises from 0 and falls", function()
+    -- Ten seconds up to 200 a second, and ten seconds down to 20.
+    local function rate_at(now)
+      local seconds = now / 1e9
+      return seconds < 10 and 20 * seconds or 200 - 18 * (seconds - 10)
+    end
+    for _, make in ipairs({
+      function()
+        return arrivals.gamma(2)
+      end,
+      function()
+        return arrivals.pareto(2.5)
+      end,
+      function()
+        return arrivals.batches(4)
+      end,
+      function()
+        return arrivals.bursts({ on = "50ms", off = "50ms", idle = 0.2 })
+      end,
+    }) do
+      local rng, count = bench.rng("ramps"), 0
+      for _ = 1, 20 do
+        local gap, now = make(), 0 ---@type bench.Gap, number
+        while now < 20e9 do
+          now = now + gap(rng, now, rate_at(now)) --[[@as number]]
+          count = count + 1
+        end
+      end
+      expect(count / (20 * 2100)):to_be_near(1, 0.03)
+    end
+  end)
+
   it("of 0, at the start of a ramp, is followed by a first arrival", function()
     local rng = bench.rng("ramp")
     for _, gap in ipairs({
@@ -111,6 +143,14 @@ describe("the spacing", function()
     expect(list[6] > list[5]):to_be(true)
   end)
 
+  it("of batches begins with a whole batch after one that came too late for its phase", function()
+    local gap, rng = arrivals.batches(3), bench.rng("phases")
+    local late = gap(rng, 0, 1)
+    expect(late > 0):to_be(true)
+    -- The next phase begins before the batch.
+    expect(gap(rng, late / 2, 1) > 0):to_be(true)
+  end)
+
   it("of bursts is far denser than the mean at times, and empty at others", function()
     local list = times(arrivals.bursts({ on = "1s", off = "9s", periods = "constant" }), 100, 100)
     -- A burst has ten times the rate.
@@ -132,13 +172,15 @@ describe("the spacing", function()
 end)
 
 describe("wrong use", function()
-  it("of bursts by two workloads is refused", function()
-    local gap = arrivals.bursts({ on = "1s", off = "1s" })
+  it("of a gap that remembers something by two workloads is refused", function()
     local rng = bench.rng("twice")
-    gap(rng, 5e9, 100)
-    expect(function()
-      gap(rng, 1e9, 100)
-    end):to_fail("a gap of arrivals.bursts is used by two workloads; make one for each")
+    local bursts, batches = arrivals.bursts({ on = "1s", off = "1s" }), arrivals.batches(1)
+    for name, gap in pairs({ bursts = bursts, batches = batches }) do
+      gap(rng, 5e9, 100)
+      expect(function()
+        gap(rng, 1e9, 100)
+      end):to_fail(("a gap of arrivals.%s is used by two workloads; make one for each"):format(name))
+    end
   end)
 
   it("of options is refused with the line of the script", function()

@@ -13,7 +13,7 @@ local function count(operations, kind, part)
 end
 
 it("a compilation looks for headers, reads the source and headers, and writes one object", function()
-  local project = build.new({ folder = "p", sources = 50, headers = 10, lookups = 10, includes = 3, link = 1000 })
+  local project = build.new({ directory = "p", sources = 50, headers = 10, lookups = 10, includes = 3, link = 1000 })
   local operations = test.record(project.compile, { iterations = 40 })
   expect(operations):to_be_balanced()
   expect(count(operations, "stat")):to_be(40 * 11)
@@ -26,7 +26,7 @@ it("a compilation looks for headers, reads the source and headers, and writes on
 end)
 
 it("objects are linked into a program when there are enough of them", function()
-  local project = build.new({ folder = "p", sources = 12, headers = 3, lookups = 0, includes = 0, link = 4, object = 1000 })
+  local project = build.new({ directory = "p", sources = 12, headers = 3, lookups = 0, includes = 0, link = 4, object = 1000 })
   local operations = test.record(project.compile, { iterations = 12 })
   expect(count(operations, "open", "/program")):to_be(3)
   expect(count(operations, "open", ".o")):to_be(12 + 12)
@@ -38,7 +38,7 @@ it("objects are linked into a program when there are enough of them", function()
 end)
 
 it("every builder writes into a directory of its own, and all of it is removed", function()
-  local project = build.new({ folder = "p", sources = 5, headers = 2, per_directory = 5 })
+  local project = build.new({ directory = "p", sources = 5, headers = 2, per_directory = 5 })
   local made = test.record(project.compile, { iterations = 10, clients = 2 })
   local removed = test.record(project.clean_client, { clients = 2, section = "teardown" })
   for _, operation in ipairs(made) do

@@ -3,7 +3,7 @@ local test = require("@bench/test")
 local it, expect = test.it, test.expect
 
 it("holders request a lease with a policy, and readers one to share", function()
-  local shared = contention.new({ folder = "shared", on_break = { delay = "5ms", flush = true } })
+  local shared = contention.new({ directory = "shared", on_break = { delay = "5ms", flush = true } })
   local held = test.record(shared.hold)
   expect(held):to_be_balanced()
   expect(held[1].mode):to_be("rw")
@@ -17,13 +17,13 @@ it("holders request a lease with a policy, and readers one to share", function()
 end)
 
 it("holders request an oplock instead, and readers none", function()
-  local shared = contention.new({ folder = "shared", caching = "oplock", level = "exclusive" })
+  local shared = contention.new({ directory = "shared", caching = "oplock", level = "exclusive" })
   expect(test.record(shared.read)[1].extensions):to_be(nil)
   expect(test.record(shared.hold)[1].extensions.requested_oplock):to_be("SMB2_OPLOCK_LEVEL_EXCLUSIVE")
 end)
 
 it("a holder waits between its writes, which stay within the file", function()
-  local shared = contention.new({ folder = "shared", files = 3, size = "10KiB", block = "4KiB", writes = 5, hold = "2ms" })
+  local shared = contention.new({ directory = "shared", files = 3, size = "10KiB", block = "4KiB", writes = 5, hold = "2ms" })
   local operations = test.record(shared.hold, { iterations = 50 })
   local seen, pauses = {}, 0
   for _, operation in ipairs(operations) do
@@ -45,9 +45,9 @@ end)
 
 it("wrong policies and kinds of caching are refused", function()
   expect(function()
-    contention.new({ folder = "shared", caching = "lock" })
+    contention.new({ directory = "shared", caching = "lock" })
   end):to_fail('@bench/contention: caching must be "lease" or "oplock", not "lock"')
-  local shared = contention.new({ folder = "shared", on_break = { policy = "igore" } })
+  local shared = contention.new({ directory = "shared", on_break = { policy = "igore" } })
   expect(function()
     test.record(shared.hold)
   end):to_fail("igore")

@@ -13,7 +13,7 @@ end
 
 describe("a query", function()
   it("reads pages under shared locks that lie beyond all pages", function()
-    local db = database.new({ folder = "db", pages = 100, page = 4096, reads = 2 })
+    local db = database.new({ directory = "db", pages = 100, page = 4096, reads = 2 })
     local operations = test.record(db.query, { iterations = 50 })
     expect(kinds({ operations[1], operations[2], operations[3], operations[4] })):to_be("open lock read unlock")
     for position = 2, #operations, 3 do
@@ -28,16 +28,16 @@ describe("a query", function()
   end)
 
   it("takes no lock, or waits for it, if the script wants it so", function()
-    local none = database.new({ folder = "db", reads = 2, locks = "none" })
+    local none = database.new({ directory = "db", reads = 2, locks = "none" })
     expect(kinds(test.record(none.query))):to_be("open read read")
-    local wait = database.new({ folder = "db", reads = 1, locks = "wait" })
+    local wait = database.new({ directory = "db", reads = 1, locks = "wait" })
     expect(test.record(wait.query)[2].wait):to_be(true)
   end)
 end)
 
 describe("a transaction", function()
   it("locks its pages in order, writes them to the log, and flushes it before it unlocks", function()
-    local db = database.new({ folder = "db", pages = 1000, page = 4096, writes = 3, skew = 0 })
+    local db = database.new({ directory = "db", pages = 1000, page = 4096, writes = 3, skew = 0 })
     local operations = test.record(db.transaction, { iterations = 100, seed = 1 })
     expect(kinds({ table.unpack(operations, 1, 15) })):to_be(
       "open open lock read lock read lock read write write write flush unlock unlock unlock"
@@ -56,7 +56,7 @@ describe("a transaction", function()
   end)
 
   it("appends to a log that has no gaps", function()
-    local db = database.new({ folder = "db", page = 4096, checkpoint = 1000 })
+    local db = database.new({ directory = "db", page = 4096, checkpoint = 1000 })
     local at = 0
     for _, operation in ipairs(test.record(db.transaction, { iterations = 50 })) do
       if operation.kind == "write" then
@@ -71,7 +71,7 @@ end)
 
 describe("a checkpoint", function()
   it("writes each changed page once, in order, and begins the log anew", function()
-    local db = database.new({ folder = "db", pages = 8, page = 4096, writes = 2, checkpoint = 20, skew = 0 })
+    local db = database.new({ directory = "db", pages = 8, page = 4096, writes = 2, checkpoint = 20, skew = 0 })
     local operations = test.record(db.transaction, { iterations = 60 })
     local pages, checkpoints, last = 0, 0, -1
     for _, operation in ipairs(operations) do
@@ -89,18 +89,18 @@ describe("a checkpoint", function()
   end)
 
   it("without changes does nothing", function()
-    local db = database.new({ folder = "db" })
+    local db = database.new({ directory = "db" })
     expect(kinds(test.record(db.checkpoint))):to_be("open")
   end)
 end)
 
 it("a database is created whole", function()
-  local db = database.new({ folder = "db", pages = 300, page = 8192 })
+  local db = database.new({ directory = "db", pages = 300, page = 8192 })
   local operations = test.record(db.prepare, { section = "setup" })
   local last = operations[#operations - 1]
   expect(last.offset + last.length):to_be(300 * 8192)
   expect(operations):to_be_balanced()
   expect(function()
-    database.new({ folder = "db", locks = "maybe" })
+    database.new({ directory = "db", locks = "maybe" })
   end):to_fail('@bench/database: locks must be "try" or "wait" or "none", not "maybe"')
 end)

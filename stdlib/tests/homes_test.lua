@@ -3,7 +3,7 @@ local test = require("@bench/test")
 local it, expect = test.it, test.expect
 
 it("a person works on files that exist, and on no others", function()
-  local people = homes.new({ folder = "home", files = 12, per_directory = 5, size = 1000 })
+  local people = homes.new({ directory = "home", files = 12, per_directory = 5, size = 1000 })
   local there, operations = {}, {}
   local made = test.record(people.prepare_client, { section = "setup" })
   local work = test.record(people.work, { iterations = 400 })
@@ -28,7 +28,7 @@ it("a person works on files that exist, and on no others", function()
 end)
 
 it("every person has a home of the same files", function()
-  local people = homes.new({ folder = "home", files = 12 })
+  local people = homes.new({ directory = "home", files = 12 })
   local operations = test.record(people.prepare_client, { section = "setup", clients = 2 })
   local half = #operations / 2
   for position = 1, half do
@@ -39,7 +39,7 @@ it("every person has a home of the same files", function()
 end)
 
 it("saving goes through a temporary file that replaces the old one", function()
-  local people = homes.new({ folder = "home", files = 3, exists = 1, size = 100 })
+  local people = homes.new({ directory = "home", files = 3, exists = 1, size = 100 })
   local operations = test.record(people.save)
   local rename = operations[#operations]
   expect(rename.kind):to_be("rename")
@@ -48,7 +48,7 @@ it("saving goes through a temporary file that replaces the old one", function()
 end)
 
 it("think time comes after each activity", function()
-  local people = homes.new({ folder = "home", files = 3, size = 0, think = "2ms" })
+  local people = homes.new({ directory = "home", files = 3, size = 0, think = "2ms" })
   local thought = 0
   for _, operation in ipairs(test.record(people.work, { iterations = 20 })) do
     thought = thought + (operation.after == 2000000 and 1 or 0)

@@ -18,12 +18,12 @@ local function words(operations)
 end
 
 it("a log is kept open, and every entry follows the one before", function()
-  local log = logs.new({ folder = "logs", entry = 10 })
+  local log = logs.new({ directory = "logs", entry = 10 })
   expect(words(test.record(log.append, { iterations = 3 }))):to_be("open, write 0+10, write 10+10, write 20+10")
 end)
 
 it("a full log is rotated, and the oldest one is replaced", function()
-  local log = logs.new({ folder = "logs", entry = 10, rotate = 15, keep = 2 })
+  local log = logs.new({ directory = "logs", entry = 10, rotate = 15, keep = 2 })
   expect(words(test.record(log.append, { iterations = 5 }))):to_be(table.concat({
     "open, write 0+10",
     "close, .log .log.1, open, write 0+10",
@@ -34,19 +34,19 @@ it("a full log is rotated, and the oldest one is replaced", function()
 end)
 
 it("a log of which none is kept begins anew", function()
-  local log = logs.new({ folder = "logs", entry = 10, rotate = 15, keep = 0 })
+  local log = logs.new({ directory = "logs", entry = 10, rotate = 15, keep = 0 })
   expect(words(test.record(log.append, { iterations = 2 }))):to_be("open, write 0+10, close, open, write 0+10")
 end)
 
 it("an entry that is larger than a log is written all the same", function()
-  local log = logs.new({ folder = "logs", entry = 100, rotate = 15, keep = 1 })
+  local log = logs.new({ directory = "logs", entry = 100, rotate = 15, keep = 1 })
   expect(words(test.record(log.append, { iterations = 2 }))):to_be(
     "open, write 0+100, close, .log .log.1, open, write 0+100"
   )
 end)
 
 it("a share of the entries is flushed", function()
-  local log = logs.new({ folder = "logs", flush = 0.2 })
+  local log = logs.new({ directory = "logs", flush = 0.2 })
   local flushed = 0
   for _, operation in ipairs(test.record(log.append, { iterations = 2000 })) do
     flushed = flushed + (operation.kind == "flush" and 1 or 0)
@@ -55,7 +55,7 @@ it("a share of the entries is flushed", function()
 end)
 
 it("the tail is the end of the client's own log", function()
-  local log = logs.new({ folder = "logs", entry = 40, tail = 64 })
+  local log = logs.new({ directory = "logs", entry = 40, tail = 64 })
   local operations = test.record(function(c, rng)
     log.append(c, rng)
     log.append(c, rng)
@@ -65,7 +65,7 @@ it("the tail is the end of the client's own log", function()
 end)
 
 it("every name that a log can have is removed", function()
-  local log = logs.new({ folder = "logs", entry = 10, rotate = 15, keep = 3 })
+  local log = logs.new({ directory = "logs", entry = 10, rotate = 15, keep = 3 })
   local made = test.record(log.append, { iterations = 20 })
   local removed = test.record(log.clean_client)
   for _, operation in ipairs(made) do

@@ -4,7 +4,7 @@ local describe, it, expect = test.describe, test.it, test.expect
 
 describe("a maildir", function()
   it("receives a message in tmp, flushes it, and moves it to new", function()
-    local boxes = mail.maildir({ folder = "mail", size = 100 })
+    local boxes = mail.maildir({ directory = "mail", size = 100 })
     local operations = test.record(boxes.deliver)
     local list = {}
     for position, operation in ipairs(operations) do
@@ -21,7 +21,7 @@ describe("a maildir", function()
   end)
 
   it("moves what is read to cur, and deletes it when it is expunged", function()
-    local boxes = mail.maildir({ folder = "mail", size = 100 })
+    local boxes = mail.maildir({ directory = "mail", size = 100 })
     test.record(boxes.deliver, { iterations = 2 })
     local read = test.record(boxes.read)
     expect(read):to_contain({ kind = "rename", path = "mail/test-0/new/1.mail", dest = "mail/test-0/cur/1.mail;2,S" })
@@ -32,7 +32,7 @@ describe("a maildir", function()
   end)
 
   it("never uses a message that is not there, however many arrive", function()
-    local boxes = mail.maildir({ folder = "mail", size = 10, messages = 3 })
+    local boxes = mail.maildir({ directory = "mail", size = 10, messages = 3 })
     local act = bench.choose({ { 60, boxes.deliver }, { 30, boxes.read }, { 10, boxes.expunge } })
     local there, most, present = {}, 0, 0
     for _, operation in ipairs(test.record(act, { iterations = 500 })) do
@@ -58,7 +58,7 @@ end)
 
 describe("an mbox", function()
   it("is appended to under a lock, and flushed before the lock is released", function()
-    local boxes = mail.mbox({ folder = "mail", size = 100 })
+    local boxes = mail.mbox({ directory = "mail", size = 100 })
     local operations = test.record(boxes.deliver, { iterations = 2 })
     local list = {}
     for position, operation in ipairs(operations) do
@@ -71,7 +71,7 @@ describe("an mbox", function()
   end)
 
   it("is read whole, and begins anew when it is full or expunged", function()
-    local boxes = mail.mbox({ folder = "mail", size = 100, messages = 2 })
+    local boxes = mail.mbox({ directory = "mail", size = 100, messages = 2 })
     expect(#test.record(boxes.read)):to_be(1)
     local delivered = test.record(boxes.deliver, { iterations = 3 })
     expect(delivered):to_contain({ kind = "truncate", size = 0 })
@@ -82,8 +82,8 @@ describe("an mbox", function()
 
   it("refuses options that it does not have", function()
     local _, message = pcall(function()
-      mail.mbox({ folder = "mail", message = 5 })
+      mail.mbox({ directory = "mail", message = 5 })
     end)
-    expect(message):to_match("mail_test%.lua:%d+: mail%.mbox has no option 'message'; its options are folder, size, messages, block")
+    expect(message):to_match("mail_test%.lua:%d+: mail%.mbox has no option 'message'; its options are directory, size, messages, block")
   end)
 end)

@@ -4,7 +4,7 @@ local describe, it, expect = test.describe, test.it, test.expect
 
 -- A megabyte a second, so that a block of 1000 bytes lasts a millisecond.
 local function library(options)
-  options.folder = "films"
+  options.directory = "films"
   options.bit_rate = 8e6
   options.block = 1000
   return media.new(options)
@@ -82,18 +82,18 @@ end)
 describe("the options", function()
   it("are checked once, with the line of the script", function()
     local _, message = pcall(function()
-      media.new({ folder = "films", bitrate = 5 })
+      media.new({ directory = "films", bitrate = 5 })
     end)
     expect(message):to_match("media_test%.lua:%d+: @bench/media has no option 'bitrate'")
     expect(function()
-      media.new({ folder = "films", bit_rate = 0 })
+      media.new({ directory = "films", bit_rate = 0 })
     end):to_fail("@bench/media: bit_rate must be at least 1000, not 0")
   end)
 
   it("refuse to be given while a client runs", function()
     expect(function()
       test.record(function()
-        media.new({ folder = "films" })
+        media.new({ directory = "films" })
       end)
     end):to_fail("files.set must be called at the top level of the script, outside of all functions")
   end)

@@ -3,7 +3,7 @@ local test = require("@bench/test")
 local describe, it, expect = test.describe, test.it, test.expect
 
 local check = options.checker("@team/report", {
-  { name = "folder", type = "path", needed = "a directory", example = '"team"' },
+  { name = "directory", type = "path", needed = "a directory", example = '"team"' },
   { name = "files", type = "int", default = 20, min = 1, max = 100 },
   { name = "size", type = "size", default = "256KiB", min = 1 },
   { name = "think", type = "duration", default = "0" },
@@ -24,8 +24,8 @@ end
 
 describe("a checker", function()
   it("fills in defaults, and converts sizes and durations to numbers", function()
-    local checked = module.write({ folder = "team/reports/", think = "1.5ms" })
-    expect(checked.folder):to_be("team/reports")
+    local checked = module.write({ directory = "team/reports/", think = "1.5ms" })
+    expect(checked.directory):to_be("team/reports")
     expect(checked.files):to_be(20)
     expect(checked.size):to_be(262144)
     expect(checked.think):to_be(1500000)
@@ -38,43 +38,43 @@ describe("a checker", function()
     local function draw()
       return 7
     end
-    expect(module.write({ folder = "d", pause = draw }).pause):to_be(draw)
+    expect(module.write({ directory = "d", pause = draw }).pause):to_be(draw)
   end)
 
   it("does not change the table that it is given", function()
-    local given = { folder = "d/" }
+    local given = { directory = "d/" }
     module.write(given)
-    expect(given):to_equal({ folder = "d/" })
+    expect(given):to_equal({ directory = "d/" })
   end)
 
   it("names the line that called the module's function", function()
     local _, message = pcall(function()
-      module.write({ folder = "d", fiels = 5 })
+      module.write({ directory = "d", fiels = 5 })
     end)
     expect(message):to_match("options_test%.lua:%d+: @team/report has no option 'fiels'")
   end)
 
   local cases = {
-    { nil, '@team/report needs options with a directory, such as { folder = "team" }' },
-    { 5, '@team/report needs options with a directory, such as { folder = "team" }' },
-    { {}, '@team/report needs options with a directory, such as { folder = "team" }' },
-    { { folder = "d", fiels = 5 }, "its options are folder, files, size, think, pause, share, mode, flush, policy, done" },
-    { { folder = "" }, '@team/report: folder must be a path such as "team/reports", not ""' },
-    { { folder = "d", files = 1.5 }, "@team/report: files must be a whole number, not 1.5" },
-    { { folder = "d", files = "5" }, '@team/report: files must be a whole number, not "5"' },
-    { { folder = "d", files = 0 / 0 }, "@team/report: files must be a whole number, not" },
-    { { folder = "d", files = 0 }, "@team/report: files must be at least 1, not 0" },
-    { { folder = "d", files = 101 }, "@team/report: files must be at most 100, not 101" },
-    { { folder = "d", size = "big" }, '@team/report: size: "big" is not a size' },
-    { { folder = "d", size = "5ms" }, '@team/report: size: "5ms" is not a size' },
-    { { folder = "d", size = -1 }, "@team/report: size is -1; it cannot be negative" },
-    { { folder = "d", think = 5 }, '@team/report: think: 5 ns? write "5s"' },
-    { { folder = "d", pause = "x" }, "a distribution such as those of @bench/distributions is possible, too" },
-    { { folder = "d", share = 1 / 0 }, "@team/report: share must be a number, not inf" },
-    { { folder = "d", mode = "slow" }, '@team/report: mode must be "fast" or "safe", not "slow"' },
-    { { folder = "d", flush = "yes" }, '@team/report: flush must be true or false, not "yes"' },
-    { { folder = "d", policy = 5 }, "@team/report: policy must be a table, not 5" },
-    { { folder = "d", done = {} }, "@team/report: done must be a function, not a table" },
+    { nil, '@team/report needs options with a directory, such as { directory = "team" }' },
+    { 5, '@team/report needs options with a directory, such as { directory = "team" }' },
+    { {}, '@team/report needs options with a directory, such as { directory = "team" }' },
+    { { directory = "d", fiels = 5 }, "its options are directory, files, size, think, pause, share, mode, flush, policy, done" },
+    { { directory = "" }, '@team/report: directory must be a path such as "team/reports", not ""' },
+    { { directory = "d", files = 1.5 }, "@team/report: files must be a whole number, not 1.5" },
+    { { directory = "d", files = "5" }, '@team/report: files must be a whole number, not "5"' },
+    { { directory = "d", files = 0 / 0 }, "@team/report: files must be a whole number, not" },
+    { { directory = "d", files = 0 }, "@team/report: files must be at least 1, not 0" },
+    { { directory = "d", files = 101 }, "@team/report: files must be at most 100, not 101" },
+    { { directory = "d", size = "big" }, '@team/report: size: "big" is not a size' },
+    { { directory = "d", size = "5ms" }, '@team/report: size: "5ms" is not a size' },
+    { { directory = "d", size = -1 }, "@team/report: size is -1; it cannot be negative" },
+    { { directory = "d", think = 5 }, '@team/report: think: 5 ns? write "5s"' },
+    { { directory = "d", pause = "x" }, "a distribution such as those of @bench/distributions is possible, too" },
+    { { directory = "d", share = 1 / 0 }, "@team/report: share must be a number, not inf" },
+    { { directory = "d", mode = "slow" }, '@team/report: mode must be "fast" or "safe", not "slow"' },
+    { { directory = "d", flush = "yes" }, '@team/report: flush must be true or false, not "yes"' },
+    { { directory = "d", policy = 5 }, "@team/report: policy must be a table, not 5" },
+    { { directory = "d", done = {} }, "@team/report: done must be a function, not a table" },
   }
   for position, case in ipairs(cases) do
     it(("refuses case %d: %s"):format(position, case[2]), function()

@@ -62,6 +62,28 @@ fn a_failure_in_setup_skips_to_teardown_and_exits_4() {
 }
 
 #[test]
+fn files_that_setup_left_open_are_closed_before_a_teardown_removes_them() {
+    let place = Place::with_script(
+        r#"
+        local function make(c, name) c:mkdir(name) c:open(name .. "/f", "w") end
+        local function remove(c, name) c:delete(name .. "/f") c:rmdir(name) end
+        bench.setup(function(c) make(c, "all") end)
+        bench.workload { name = "w", clients = 3,
+            setup = function(c)
+                make(c, "own" .. c.id)
+                if c.id == 2 then c:think("50ms") c:delete("none") end
+            end,
+            iteration = function(c) c:mkdir("never") end,
+            teardown = function(c) remove(c, "own" .. c.id) end }
+        bench.teardown(function(c) remove(c, "all") end)"#,
+    );
+    std::fs::create_dir(place.path().join("share")).unwrap();
+    let (_, summary) = place.run("s.lua --embedded-dir share").end().broke_off(4);
+    assert_eq!(summary["teardown"]["failures"], json!([]));
+    assert_eq!(names(&place.path().join("share")), [""; 0]);
+}
+
+#[test]
 fn a_failure_in_the_run_wide_setup_reaches_no_client() {
     let place = Place::with_script(
         r#"

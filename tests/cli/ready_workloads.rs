@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use smbench_test_support::{Samba, Settings};
 
 use crate::program::{Call, Place, names};
@@ -119,13 +119,15 @@ fn a_share_without_write_access_is_one_error_and_nothing_is_left_behind() {
     let url = samba.url();
     for_all(|name, params| {
         let line = format!("@scripts/{name} {params} --duration 1s --target {url}");
-        let (problem, summary) = Place::new().run(&line).samba().end().broke_off(4);
+        // The thresholds have no samples, which decides the exit code.
+        let (problem, summary) = Place::new().run(&line).samba().end().broke_off(99);
         assert_eq!(problem, "an operation of setup failed, so nothing was measured", "{name}");
-        let failures = &summary["setup"]["failures"];
-        assert_eq!(failures["total"], 1, "{name}: {failures}");
-        let denied = &failures["by_status"];
-        assert!(denied.to_string().contains("STATUS_ACCESS_DENIED"), "{name}: {denied}");
-        assert_eq!(summary["teardown"]["failures"]["total"], 0, "{name}: {}", summary["teardown"]);
+        let reasons = json!(["thresholds-failed", "operations-failed", "nothing-recorded"]);
+        assert_eq!(summary["exit_reasons"], reasons, "{name}");
+        let denied = &summary["setup"]["failures"][0];
+        assert_eq!(denied["status"], "STATUS_ACCESS_DENIED", "{name}: {}", summary["setup"]);
+        assert_eq!(denied["count"], 1, "{name}: {denied}");
+        assert_eq!(summary["teardown"]["failures"], json!([]), "{name}: {}", summary["teardown"]);
     });
     assert_eq!(names(&samba.share()), [""; 0]);
 }

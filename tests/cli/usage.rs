@@ -64,8 +64,8 @@ fn p_without_a_value_is_answered_with_the_parameters_there_are() {
 #[test]
 fn a_script_without_a_command_and_a_misspelt_command_are_answered_with_the_whole_line() {
     let place = Place::with_script(SCRIPT);
-    fs::create_dir(place.path().join("scripts")).unwrap();
-    place.write("scripts/a.lua", SCRIPT);
+    fs::create_dir(place.path().join("loads")).unwrap();
+    place.write("loads/a.lua", SCRIPT);
     for (line, tip) in [
         ("s.lua", "to run it, write 'smbench run s.lua'\n"),
         ("s.lua -p users=3", "to run it, write 'smbench run s.lua -p users=3'\n"),
@@ -73,8 +73,8 @@ fn a_script_without_a_command_and_a_misspelt_command_are_answered_with_the_whole
         ("rn s.lua", "did you mean 'smbench run s.lua'?\n"),
         ("complie s.lua", "did you mean 'smbench compile s.lua'?\n"),
         (
-            "scripts",
-            "it is a directory; in it is scripts/a.lua; to run a script in it, write 'smbench run scripts/a.lua'\n",
+            "loads",
+            "it is a directory; in it is loads/a.lua; to run a script in it, write 'smbench run loads/a.lua'\n",
         ),
         ("frobnicate", "the commands are run, compile, "),
     ] {

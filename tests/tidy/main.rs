@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 6] = [
     &["cli"],
     &["run"],
     &["script", "scheduler", "probe"],
-    &["backend", "observability", "transform"],
+    &["backend", "observability", "project", "transform"],
     &["ir"],
     &["protocol"],
 ];

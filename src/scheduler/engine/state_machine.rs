@@ -85,6 +85,13 @@ impl Engine {
         // A stream that ended by itself was not cut, so these are not reported yet.
         self.end_disconnections(origin_ns);
         let filled = self.stage == Stage::Fill && stage == Stage::Measure;
+        // Measuring ends with these closes. Without it, handles that setup left open are closed
+        // here, because a file that is deleted while it is open keeps its directory from removal.
+        let closes_first = match stage {
+            Stage::Teardown => self.stage != Stage::Measure,
+            Stage::RunTeardown => true,
+            _ => false,
+        };
         (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
         self.at_bound = false;
         for slot in 0..self.clients.len() {
@@ -100,7 +107,12 @@ impl Engine {
                 client.pulling = false;
             }
             client.begin(origin_ns);
-            self.advance(slot as u32);
+            if closes_first {
+                client.state = ClientState::Closing;
+                self.wanted.push_back(Action::Close { slot: slot as u32 });
+            } else {
+                self.advance(slot as u32);
+            }
         }
     }
 
@@ -208,8 +220,14 @@ impl Engine {
             let client_idx = client.client_idx;
             return Err(EngineError::OutOfTurn { client_idx, what: "closed handles" });
         }
-        client.state = ClientState::Done;
-        self.unfinished -= 1;
+        if client.is_exhausted() || self.cut {
+            client.state = ClientState::Done;
+            self.unfinished -= 1;
+        } else {
+            // These were the closes before a teardown.
+            client.state = ClientState::Idle;
+            self.advance(slot);
+        }
         Ok(())
     }
 

@@ -17,6 +17,10 @@ use crate::ir::source::Module;
 /// The maximum size of a tree's file in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
+/// The maximum number of trees of a script. Reading one takes time that the bound on a script's
+/// computing time does not cover.
+const MAX_TREES: u32 = 16;
+
 /// The maximum number of files and directories of a tree in a script. Each takes 16 bytes in every
 /// VM, and a name 40 and more.
 const MAX_ENTRIES: u64 = 2_000_000;
@@ -33,10 +37,14 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
         if path.is_empty() || path.contains('\0') {
             return fail!("bench.tree: {} is no path", shown(&argument));
         }
-        match read(host, declared, &path) {
-            Ok(tree) => directories(lua, host, tree),
-            Err(problem) => fail!("bench.tree: {problem}"),
+        declared.trees += 1;
+        if declared.trees > MAX_TREES {
+            return fail!("bench.tree is called more than {MAX_TREES} times");
         }
+        host.uncounted(|| match read(host, declared, &path) {
+            Ok(tree) => directories(lua, tree),
+            Err(problem) => fail!("bench.tree: {problem}"),
+        })
     })
 }
 
@@ -65,10 +73,9 @@ fn read(host: &ScriptHost, declared: &mut Declared, path: &str) -> Result<FileTr
 }
 
 /// Returns the tree as tables that cannot be changed.
-fn directories(lua: &Lua, host: &ScriptHost, tree: FileTree) -> LuaResult<Table> {
+fn directories(lua: &Lua, tree: FileTree) -> LuaResult<Table> {
     let list = lua.create_table_with_capacity(tree.directories.len(), 0)?;
     for directory in tree.directories {
-        host.look_at_the_clock();
         let TreeDirectory { parent, name, files, names } = directory;
         let table = lua.create_table()?;
         // Lists of Lua begin with 1.

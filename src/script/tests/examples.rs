@@ -44,7 +44,7 @@ fn every_example_makes_operations_in_an_iteration_of_every_client() {
 }
 
 /// Returns the files and directories that exist after these operations, if all succeed.
-fn left_over(operations: &[Operation]) -> HashSet<String> {
+pub(super) fn left_over(operations: &[Operation]) -> HashSet<String> {
     let mut there = HashSet::new();
     for operation in operations {
         match &operation.kind {

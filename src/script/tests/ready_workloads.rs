@@ -1,7 +1,8 @@
 //! Ready workloads: scripts in the binary, without files beside them.
 
+use super::examples::left_over;
 use super::*;
-use crate::script::{READY_WORKLOADS, ReadyWorkload, ScriptLocation};
+use crate::script::{READY_WORKLOADS, ReadyWorkload, ScriptLocation, describe};
 
 /// Returns a ready workload named `t` with this text.
 fn ready(source: &str) -> ScriptOptions {
@@ -111,4 +112,42 @@ fn the_list_of_ready_workloads_is_that_of_the_files() {
     files.sort();
     let names: Vec<&str> = READY_WORKLOADS.iter().map(|ready| ready.name).collect();
     assert_eq!(names, files);
+}
+
+/// Parameters with which the workloads have few files.
+const SMALL: [(&str, &str); 3] = [("files", "20"), ("images", "2"), ("threads", "2")];
+
+#[test]
+fn every_ready_workload_removes_what_it_made_wherever_it_is_cut() {
+    for ready in &READY_WORKLOADS {
+        let location = ScriptLocation::Ready(ready);
+        let described = describe(&location, ScriptLimits::default()).unwrap();
+        let declared = |name: &str| described.iter().any(|parameter| parameter.name == name);
+        let small = SMALL.iter().filter(|(name, _)| declared(name));
+        let params = small.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let options = ScriptOptions { location, params, ..ScriptOptions::default() };
+        for cut in [0, 1, 2, 3, 5, 8, 13, 50, 300, 1_500] {
+            let mut script = Script::load(&options).unwrap();
+            let last = script.header().clients() - 1;
+            let mut operations = Vec::new();
+            let mut pull = |client, section, most| {
+                let mut made = Vec::new();
+                while made.len() < most
+                    && script.pull(client, section, most - made.len(), &mut made).unwrap()
+                        == Progress::More
+                {}
+                operations.extend(made);
+            };
+            pull(last, Section::Setup, usize::MAX);
+            for client in 0..last {
+                pull(client, Section::Setup, usize::MAX);
+                // The clients are cut at different places.
+                pull(client, Section::Iteration, cut + client as usize % 7);
+                pull(client, Section::Teardown, usize::MAX);
+            }
+            pull(last, Section::Teardown, usize::MAX);
+            let left = left_over(&operations);
+            assert!(left.is_empty(), "{ready} cut after {cut}: {left:?}");
+        }
+    }
 }

@@ -154,3 +154,17 @@ fn every_module_leaves_nothing_wherever_its_setup_is_cut() {
         }
     }
 }
+
+#[test]
+fn the_example_in_the_header_of_every_application_makes_operations() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("stdlib");
+    for module in ["build", "contention", "database", "homes", "logs", "mail", "media"] {
+        let text = std::fs::read_to_string(directory.join(format!("{module}.lua"))).unwrap();
+        let header = text.lines().take_while(|line| line.starts_with("--"));
+        let example: Vec<&str> = header.filter_map(|line| line.strip_prefix("--   ")).collect();
+        assert!(example.len() > 5, "{module}");
+        let operations = script(&example.join("\n")).operations();
+        let in_iterations = operations.iter().filter(|o| o.section == Section::Iteration).count();
+        assert!(in_iterations > 0, "{module}");
+    }
+}

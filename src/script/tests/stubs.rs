@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::ir::OperationType;
+use crate::project::standard_library::{LUACATS_DEFINITIONS, LUAU_DEFINITIONS, MODULES};
 use crate::script::members::{CLIENT_METHODS, GLOBALS, METRIC_METHODS, RNG_METHODS};
 
 type Names = BTreeSet<String>;
@@ -19,7 +20,7 @@ struct Stubs {
 fn stubs() -> Stubs {
     let mut stubs = Stubs::default();
     let (mut class, mut inherits) = (String::new(), Vec::new());
-    for line in include_str!("../../../stdlib/bench.d.lua").lines() {
+    for line in LUACATS_DEFINITIONS.lines() {
         if let Some(head) = line.strip_prefix("---@class ") {
             let head = head.trim_start_matches("(exact) ");
             let (name, parent) = head.split_once(':').unwrap_or((head, ""));
@@ -176,4 +177,59 @@ fn the_editor_stubs_have_every_operation_and_field_a_hook_can_ask_for() {
     assert_eq!(aliases["bench.Operation"], names(operations));
     let hook = format!("bench.on_complete({{ fields = {{ '{NO_WORD}' }} }}, print)");
     assert_eq!(aliases["bench.Field"], listed(&hook, ""));
+}
+
+/// Returns the fields and methods of a type in the definitions for Luau, which begins with this
+/// line.
+fn in_luau(head: &str) -> Names {
+    let (_, block) = LUAU_DEFINITIONS.split_once(&format!("\n{head}\n")).expect(head);
+    let lines = block.lines().take_while(|line| line.starts_with("  "));
+    let members = lines.filter(|line| !line.trim_start().starts_with(['-', '[']));
+    let members = members.map(|line| line.trim_start().trim_start_matches("function "));
+    members.map(|line| line.split([':', '(']).next().unwrap().into()).collect()
+}
+
+#[test]
+fn the_definitions_for_luau_have_the_same_names_as_those_of_luacats() {
+    let Stubs { classes, aliases } = stubs();
+    assert_eq!(in_luau("declare bench: {"), classes["bench"]);
+    for (class, members) in classes.iter().filter(|(class, _)| *class != "bench") {
+        let name = class.replace("bench.", "Bench");
+        let made_by_host = format!("declare extern type {name} with");
+        let found = match class.as_str() {
+            "bench.Emit" => {
+                in_luau(&format!("declare extern type {name} extends BenchClient with"))
+            }
+            _ if LUAU_DEFINITIONS.contains(&made_by_host) => in_luau(&made_by_host),
+            _ => in_luau(&format!("export type {name} = {{")),
+        };
+        match class.as_str() {
+            "bench.Emit" => assert_eq!(found, names(["__call"])),
+            _ => assert_eq!(found, *members, "{class}"),
+        }
+    }
+    for (alias, words) in aliases {
+        let name = alias.replace("bench.", "Bench");
+        let head = format!("\nexport type {name} = ");
+        let (_, line) = LUAU_DEFINITIONS.split_once(&head).expect(&head);
+        let line = line.lines().next().unwrap();
+        let found: Names = line.split('"').skip(1).step_by(2).map(String::from).collect();
+        assert_eq!(found, words, "{alias}");
+    }
+}
+
+#[test]
+fn the_definitions_have_everything_that_a_module_of_the_standard_library_exports() {
+    // Only the runner of tests loads @bench/test.
+    let modules = MODULES.iter().map(|(name, _)| *name).filter(|name| *name != "test");
+    for module in modules {
+        let listed = format!(
+            "local names = {{}} for name in pairs(require('@bench/{module}')) do table.insert(names, name) end error('exports: ' .. table.concat(names, ' ') .. ';')"
+        );
+        let said = script(&listed).load().err().unwrap().to_string();
+        let exports = said.split("exports: ").nth(1).expect(&said).split(';').next().unwrap();
+        let words = module.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+        let head = format!("export type Bench{}Module = {{", words.collect::<String>());
+        assert_eq!(in_luau(&head), names(exports.split_whitespace()), "@bench/{module}");
+    }
 }

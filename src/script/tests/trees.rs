@@ -46,6 +46,7 @@ fn a_file_that_is_no_tree_or_outside_of_the_project_is_refused_with_the_line() {
         ("bench.tree('other.json')", "cannot read"),
         ("bench.tree('../tree.json')", "is outside of the script's directory"),
         ("bench.tree('s.lua')", "it is not a tree that `smbench scan` wrote"),
+        ("for _ = 1, 17 do pcall(bench.tree, 'none') end bench.tree('tree.json')", "more than 16"),
         ("bench.tree('/etc/passwd')", "is outside of the script's directory"),
     ] {
         let error = refusal(top_level);

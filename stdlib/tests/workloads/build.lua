@@ -1,6 +1,6 @@
 -- Builders of a small project.
 local build = require("@bench/build")
-local project = build.new { folder = "project", sources = 20, headers = 10, per_directory = 5, link = 4 }
+local project = build.new { directory = "project", sources = 20, headers = 10, per_directory = 5, link = 4 }
 
 bench.setup(project.prepare)
 bench.teardown(project.clean)

@@ -1,6 +1,6 @@
 -- Holders, readers and writers of two files.
 local contention = require("@bench/contention")
-local shared = contention.new { folder = "shared", files = 2, on_break = { delay = "5ms", flush = true } }
+local shared = contention.new { directory = "shared", files = 2, on_break = { delay = "5ms", flush = true } }
 
 bench.setup(shared.prepare)
 bench.teardown(shared.clean)

@@ -1,6 +1,6 @@
 -- Desks that query and change a small database.
 local database = require("@bench/database")
-local orders = database.new { folder = "db", pages = 64, checkpoint = 10 }
+local orders = database.new { directory = "db", pages = 64, checkpoint = 10 }
 
 bench.setup(orders.prepare)
 bench.teardown(orders.clean)

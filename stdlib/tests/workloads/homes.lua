@@ -1,6 +1,6 @@
 -- People at work in their homes.
 local homes = require("@bench/homes")
-local people = homes.new { folder = "home", files = 10, per_directory = 4, think = "1ms" }
+local people = homes.new { directory = "home", files = 10, per_directory = 4, think = "1ms" }
 
 bench.setup(people.prepare)
 bench.teardown(people.clean)

@@ -1,6 +1,6 @@
 -- Services that append to logs, which are rotated often.
 local logs = require("@bench/logs")
-local log = logs.new { folder = "logs", rotate = "2KiB", keep = 3, flush = 0.1 }
+local log = logs.new { directory = "logs", rotate = "2KiB", keep = 3, flush = 0.1 }
 
 bench.setup(log.prepare)
 bench.teardown(log.clean)

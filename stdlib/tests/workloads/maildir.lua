@@ -1,6 +1,6 @@
 -- Mailboxes in maildir format.
 local mail = require("@bench/mail")
-local boxes = mail.maildir { folder = "mail", messages = 5 }
+local boxes = mail.maildir { directory = "mail", messages = 5 }
 
 bench.setup(boxes.prepare)
 bench.teardown(boxes.clean)

@@ -1,6 +1,6 @@
 -- Mailboxes in mbox format.
 local mail = require("@bench/mail")
-local boxes = mail.mbox { folder = "mail", messages = 5 }
+local boxes = mail.mbox { directory = "mail", messages = 5 }
 
 bench.setup(boxes.prepare)
 bench.teardown(boxes.clean)

@@ -1,6 +1,6 @@
 -- Players and cameras; the read-ahead is short, so that a second has paced reads.
 local media = require("@bench/media")
-local films = media.new { folder = "films", titles = 4, size = "1MiB", bit_rate = 64e6, ahead = "20ms" }
+local films = media.new { directory = "films", titles = 4, size = "1MiB", bit_rate = 64e6, ahead = "20ms" }
 
 bench.setup(films.prepare)
 bench.teardown(films.clean)
