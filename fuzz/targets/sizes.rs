@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smbench::ir::units::parse_size;
+use smbench::ir::units::{parse_duration_ns, parse_quantity, parse_size};
 use smbench_fuzz::readable;
 
 fuzz_target!(|text: &str| {
@@ -14,6 +14,11 @@ fuzz_target!(|text: &str| {
         assert_eq!(u128::from(bytes), number, "a number of bytes");
     }
     assert_eq!(parse_size(&bytes.to_string()), Ok(bytes));
+    let quantity = parse_quantity(text).map(|(quantity, _)| quantity);
+    match parse_duration_ns(text) {
+        Ok(ns) if ns != bytes => assert!(quantity.is_err(), "a size or a duration"),
+        _ => assert_eq!(quantity, Ok(bytes)),
+    }
     assert_eq!(parse_size(&format!(" {bytes} B\t")), Ok(bytes));
     assert_eq!(parse_size(&text.to_uppercase()), Ok(bytes), "case");
     if let Ok(more) = parse_size(&format!("1{}", text.trim_start())) {

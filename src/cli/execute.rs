@@ -312,8 +312,12 @@ fn write_definitions(args: &DefinitionsArgs) -> Result<(), RunError> {
     let shown = |path: &Path| printable(&path.display().to_string(), MAX_ERROR_CHARS);
     let mut text: String =
         done.written.iter().map(|path| format!("wrote {}\n", shown(path))).collect();
+    let removed = done.removed.iter();
+    text.extend(removed.map(|path| format!("removed {}\n", shown(path))));
     text += &match done.written.len() {
-        0 => format!("the definitions in {} are up to date\n", shown(&done.project)),
+        0 if done.removed.is_empty() => {
+            format!("the definitions in {} are up to date\n", shown(&done.project))
+        }
         written => format!(
             "wrote {} in {}, left {} as {}\n",
             counted(written as u64, "file"),

@@ -71,6 +71,17 @@ fn with_commas(digits: &str) -> String {
     text
 }
 
+/// Returns a number of bytes with the unit that suits it.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return counted(bytes, "byte");
+    }
+    let power = (bytes.ilog2() / 10) as usize;
+    let number = bytes as f64 / (1_u64 << (10 * power)) as f64;
+    format!("{number:.1} {}", UNITS[power - 1])
+}
+
 pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), plural(count))
 }
@@ -93,6 +104,11 @@ mod tests {
         assert_eq!([0.001, 1_234e6].map(time), ["0.001 µs", "1,234 s"]);
         assert_eq!(exact_time(1_234_567.0), "1.234567 s");
         assert_eq!(time_that(9_900.001, |shown| shown > 9_900.0), "9.900001 ms");
+        assert_eq!(
+            [1, 1023, 1024, 5004].map(size),
+            ["1 byte", "1,023 bytes", "1.0 KiB", "4.9 KiB"]
+        );
+        assert_eq!([20 << 30, u64::MAX].map(size), ["20.0 GiB", "16.0 EiB"]);
         assert_eq!([0.0, 0.04, 2.0].map(seconds), ["0.0 s", "0.04 s", "2.0 s"]);
     }
 }

@@ -102,6 +102,14 @@ impl Directory {
         let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
         Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
+
+    /// Removes the file at `path`. A symbolic link at `path` is removed itself.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn remove_file(&self, path: &Path) -> Result<(), OpenError> {
+        self.0.remove_file(path).map_err(open_error)
+    }
 }
 
 fn open_error(error: io::Error) -> OpenError {

@@ -1,9 +1,11 @@
 //! The shape of a real directory tree, which `smbench scan` writes and `bench.tree` reads.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::protocol::LARGEST_EXACT;
 use crate::protocol::SharePath;
@@ -11,8 +13,9 @@ use crate::protocol::path::upper_case;
 
 pub const SCHEMA: &str = "smbench.tree/1";
 
-/// The maximum number of files and directories of a tree.
-pub const MAX_ENTRIES: u64 = 5_000_000;
+/// The maximum number of files and directories of a tree. Each takes 16 bytes in every VM of a
+/// script, and its name 40 and more.
+pub const MAX_ENTRIES: u64 = 2_000_000;
 
 /// The shape of a directory tree: its directories, and the size of each file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,7 @@ pub struct FileTree {
     pub schema: String,
     pub totals: TreeTotals,
     /// The directories. The first is the root of the scan; each comes after its parent.
+    #[serde(deserialize_with = "bounded")]
     pub directories: Vec<TreeDirectory>,
 }
 
@@ -37,23 +41,24 @@ pub struct TreeTotals {
     pub files: u64,
     /// The sum of the files' sizes.
     pub bytes: u64,
-    pub left_out: LeftOut,
+    pub skipped: SkippedEntries,
+    /// The number of names that a share cannot have, or has already in the same directory. Other
+    /// names stand for them. 0 for a tree without names.
+    pub replaced_names: u64,
 }
 
-/// What a scan met and the tree does not have.
+/// Counts of the entries that a scan skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct LeftOut {
+pub struct SkippedEntries {
     /// The number of symbolic links, which are not followed.
     pub links: u64,
     /// The number of pipes, sockets and devices, and of files of 2^53 bytes or more.
     pub special: u64,
-    /// The number of files and directories that could not be read.
+    /// The number of files and directories that could not be read. Such a directory is empty in the
+    /// tree.
     pub unreadable: u64,
-    /// The number of names that a share cannot have, or has already in the same directory. Other
-    /// names stand for them. 0 for a tree without names.
-    pub names: u64,
 }
 
 /// A directory of a tree.
@@ -72,6 +77,14 @@ pub struct TreeDirectory {
     /// The names of its files in the same order, if the tree has names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<Vec<String>>,
+}
+
+/// A tree and the hash of the text that it was read from.
+#[derive(Clone, Debug)]
+pub struct HashedTree {
+    pub tree: FileTree,
+    /// BLAKE3, as hexadecimal digits.
+    pub hash: String,
 }
 
 impl FileTree {
@@ -174,6 +187,36 @@ impl TakenNames {
     }
 }
 
+/// Reads directories, and stops where they have more than [`MAX_ENTRIES`] files and directories, so
+/// that no text makes a list that is far larger than itself.
+fn bounded<'de, D: Deserializer<'de>>(text: D) -> Result<Vec<TreeDirectory>, D::Error> {
+    struct Directories;
+
+    impl<'de> Visitor<'de> for Directories {
+        type Value = Vec<TreeDirectory>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of directories")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let (mut directories, mut entries) = (Vec::new(), 0);
+            while let Some(directory) = list.next_element::<TreeDirectory>()? {
+                entries += 1 + directory.files.len() as u64;
+                if entries > MAX_ENTRIES {
+                    return Err(A::Error::custom(format!(
+                        "it has more than {MAX_ENTRIES} files and directories; scan a part of the tree"
+                    )));
+                }
+                directories.push(directory);
+            }
+            Ok(directories)
+        }
+    }
+
+    text.deserialize_seq(Directories)
+}
+
 /// Returns whether a share can have a file of this name.
 pub fn is_name(name: &str) -> bool {
     !name.contains(['/', '\\']) && SharePath::new(name).is_ok_and(|path| !path.is_root())
@@ -235,6 +278,8 @@ mod tests {
             let message = refusal(directories);
             assert!(message.contains(expected), "{directories}: {message}");
         }
+        let many = vec!["{\"files\":[]}"; MAX_ENTRIES as usize + 1].join(",");
+        assert!(refusal(&many).contains("more than 2000000 files and directories"));
         let other = FileTree::parse(br#"{ "schema": "smbench.tree/2" }"#).unwrap_err();
         assert!(other.contains("missing field"), "{other}");
     }

@@ -12,6 +12,12 @@ use crate::ir::directory::{Directory, OpenError};
 /// The directory of the definitions within a project.
 pub const DIRECTORY: &str = ".smbench/definitions";
 
+/// The directories of modules below it. All files in them are written by smbench.
+const MODULE_DIRECTORIES: [&str; 2] = ["@bench", "luau"];
+
+/// The largest number of files of a directory of modules that are looked at.
+const MAX_MODULES: usize = 10_000;
+
 /// The reason why the definitions of a project cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionsError {
@@ -19,15 +25,20 @@ pub enum DefinitionsError {
     NoProject(String),
     #[error("cannot write {}: {error}", .path.display())]
     Unwritable { path: PathBuf, error: OpenError },
+    #[error("cannot remove {}, which this version does not have: {error}", .path.display())]
+    Unremovable { path: PathBuf, error: OpenError },
 }
 
-/// What was done to the definitions of a project.
+/// The result of writing the definitions of a project.
 #[derive(Debug)]
 pub struct Definitions {
     /// The directory of the project.
     pub project: PathBuf,
     /// The files that were written, relative to the project.
     pub written: Vec<PathBuf>,
+    /// The modules that were removed because this version does not have them, relative to the
+    /// project.
+    pub removed: Vec<PathBuf>,
     /// The number of files that were up to date.
     pub unchanged: usize,
 }
@@ -69,7 +80,8 @@ fn luau_type(module: &str) -> String {
 }
 
 /// Writes the definitions of the project that contains `directory`, as far as they are not up to
-/// date. Each file is replaced as a whole, and no symbolic link leads out of the project.
+/// date, and removes modules that this version does not have. Each file is replaced as a whole, and
+/// no symbolic link leads out of the project.
 ///
 /// # Errors
 /// [`DefinitionsError`]. Files that were written before remain.
@@ -95,15 +107,38 @@ pub fn write(directory: &Path) -> Result<Definitions, DefinitionsError> {
     let open = Directory::open(&project).map_err(OpenError::Unreadable);
     let open = open.map_err(at_fault(PathBuf::new()))?;
     let (mut written, mut unchanged) = (Vec::new(), 0);
-    for (path, content) in files() {
-        if is_up_to_date(&open, &path, &content) {
+    let files = files();
+    for (path, content) in &files {
+        if is_up_to_date(&open, path, content) {
             unchanged += 1;
             continue;
         }
-        open.write_file(&path, content.as_bytes()).map_err(at_fault(path.clone()))?;
-        written.push(path);
+        open.write_file(path, content.as_bytes()).map_err(at_fault(path.clone()))?;
+        written.push(path.clone());
     }
-    Ok(Definitions { project, written, unchanged })
+    let mut removed = Vec::new();
+    for path in module_files(&open) {
+        if files.iter().all(|(known, _)| *known != path) {
+            open.remove_file(&path).map_err(|error| DefinitionsError::Unremovable {
+                path: project.join(&path),
+                error,
+            })?;
+            removed.push(path);
+        }
+    }
+    Ok(Definitions { project, written, removed, unchanged })
+}
+
+/// Returns the Lua files in the directories of modules, relative to the project.
+fn module_files(project: &Directory) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for directory in MODULE_DIRECTORIES {
+        let directory = Path::new(DIRECTORY).join(directory);
+        let names = project.file_names(&directory, MAX_MODULES).unwrap_or_default();
+        let lua = |name: &String| name.ends_with(".lua") || name.ends_with(".luau");
+        files.extend(names.into_iter().filter(lua).map(|name| directory.join(name)));
+    }
+    files
 }
 
 fn is_up_to_date(project: &Directory, path: &Path, content: &str) -> bool {
@@ -138,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_that_differ_are_written() {
+    fn only_files_that_differ_are_written_and_modules_of_other_versions_removed() {
         let place = project();
         let below = place.path().join("tests/deep");
         fs::create_dir_all(&below).unwrap();
@@ -148,8 +183,12 @@ mod tests {
         let changed = Path::new(DIRECTORY).join("@bench/office.lua");
         fs::write(place.path().join(&changed), "return {}").unwrap();
         fs::write(place.path().join(DIRECTORY).join("own.lua"), "mine").unwrap();
+        let old = Path::new(DIRECTORY).join("luau/old.luau");
+        fs::write(place.path().join(&old), "return {}").unwrap();
         let second = write(place.path()).unwrap();
         assert_eq!((second.written, second.unchanged), (vec![changed], files().len() - 1));
+        assert_eq!(second.removed, std::slice::from_ref(&old));
+        assert!(!place.path().join(&old).exists(), "a module of another version");
         for (path, content) in files() {
             assert_eq!(fs::read_to_string(place.path().join(path)).unwrap(), content);
         }

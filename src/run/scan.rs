@@ -20,7 +20,7 @@ use crate::protocol::LARGEST_EXACT;
 /// those below it.
 const MAX_OPEN: usize = 64;
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug)]
 pub struct Scanned {
     pub totals: TreeTotals,
@@ -103,23 +103,23 @@ impl Scan {
         } else if file_type.is_dir() {
             self.add_directory(&entry);
         } else if file_type.is_symlink() {
-            self.tree.totals.left_out.links += 1;
+            self.tree.totals.skipped.links += 1;
         } else if file_type.is_file() {
             match entry.metadata() {
                 Ok(metadata) if metadata.len() < LARGEST_EXACT => {
                     self.add_file(&entry, metadata.len());
                 }
-                Ok(_) => self.tree.totals.left_out.special += 1,
+                Ok(_) => self.tree.totals.skipped.special += 1,
                 Err(error) => self.unreadable(error),
             }
         } else {
-            self.tree.totals.left_out.special += 1;
+            self.tree.totals.skipped.special += 1;
         }
         Ok(())
     }
 
     fn unreadable(&mut self, error: walkdir::Error) {
-        self.tree.totals.left_out.unreadable += 1;
+        self.tree.totals.skipped.unreadable += 1;
         self.first_unreadable.get_or_insert_with(|| error.to_string());
     }
 
@@ -154,7 +154,7 @@ impl Scan {
         {
             return Some(name.to_string());
         }
-        self.tree.totals.left_out.names += 1;
+        self.tree.totals.replaced_names += 1;
         // The real name may be of another entry of the directory that is read later.
         let mut others = (0..).map(|attempt| format!("unnamed-{number}-{attempt}"));
         others.find(|name| taken.take(place, name))

@@ -25,8 +25,6 @@ pub(super) struct Declared {
     pub workloads: Vec<DeclaredWorkload>,
     /// The streams, in the order in which they were made.
     pub streams: Vec<DeclaredStream>,
-    /// The number of calls of `bench.tree`.
-    pub trees: u32,
     /// The functions of the run-wide client.
     pub run_wide: SectionFunctions,
     pub phases: Option<Vec<Phase>>,

@@ -15,6 +15,7 @@ use super::chunks::Chunks;
 use super::client::ScriptClient;
 use super::declared::Declared;
 use super::error::{ScriptError, TEST_MODULE, located};
+use super::file_cache::FileCache;
 use super::hooks::hook_state::HookState;
 use super::lua_errors::readable;
 use super::open_loop::OpenLoop;
@@ -24,6 +25,7 @@ use super::project::Project;
 use super::result_hints::hint;
 use super::testing::TestState;
 use crate::ir::ClientPartition;
+use crate::ir::file_tree::HashedTree;
 use crate::ir::panic_message::panic_message;
 use crate::ir::random::RandomNumbers;
 use crate::ir::step::{StepError, StepNames};
@@ -53,6 +55,10 @@ pub(super) struct ScriptHost {
     step_names: StepNames,
     /// The names of steps that this VM has used.
     own_step_names: RefCell<BTreeSet<Arc<str>>>,
+    /// The number of calls of `bench.tree`.
+    pub trees: Cell<u32>,
+    /// The trees of directories that the VMs of the script have read.
+    pub tree_cache: FileCache<HashedTree>,
     /// The files from which writes take their bytes. A ready workload has none.
     pub blobs: RefCell<Option<Blobs>>,
     /// The script and its modules.
@@ -152,6 +158,8 @@ impl ScriptHost {
             client: RefCell::new(None),
             operation_memory: OperationMemory::default(),
             open_loops: RefCell::new(Vec::new()),
+            trees: Cell::new(0),
+            tree_cache: options.trees.clone(),
             drawing: RefCell::new(None),
             step_names: options.step_names.clone(),
             own_step_names: RefCell::default(),

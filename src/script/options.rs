@@ -6,8 +6,10 @@ use std::time::Duration;
 
 #[cfg(test)]
 use super::chunks::shown_path;
-use super::document_cache::DocumentCache;
+use super::file_cache::FileCache;
 use super::location::ScriptLocation;
+use crate::ir::document::CheckedDocument;
+use crate::ir::file_tree::HashedTree;
 use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
 
@@ -31,7 +33,9 @@ pub struct ScriptOptions {
     /// Whether the documents that the script loads must have no unknown keys in extensions.
     pub strict: bool,
     /// The documents that the script has loaded, shared by its VMs.
-    pub documents: DocumentCache,
+    pub documents: FileCache<CheckedDocument>,
+    /// The trees of directories that the script has read, shared by its VMs.
+    pub trees: FileCache<HashedTree>,
     pub limits: ScriptLimits,
     /// The names of the stream's steps. The VMs that make one stream get clones of the same options,
     /// and share them.

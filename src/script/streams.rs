@@ -107,7 +107,7 @@ impl<'b> StreamBuilder<'b> {
             }
             document.map_err(|error| error.to_string())
         };
-        let document = self.options.documents.document(file.given, &file.shown, read);
+        let document = self.options.documents.file(file.given, &file.shown, read);
         let document =
             document.map_err(|problem| ScriptError::Script(format!("{place}: {problem}")))?;
         self.documents.push((path.to_string(), document.header().ir_hash.clone()));

@@ -32,7 +32,7 @@ fn a_scan_has_the_sizes_of_files_and_no_names_and_does_not_follow_links() {
     let ended = place.smbench("scan home -o tree.json").end().exits(0);
     assert_eq!(ended.stdout, "");
     assert!(
-        ended.stderr.contains("3 files in 2 directories, 0.005 MiB; without 2 symbolic links"),
+        ended.stderr.contains("3 files in 2 directories, 4.9 KiB; without 2 symbolic links"),
         "{}",
         ended.stderr
     );
@@ -41,7 +41,7 @@ fn a_scan_has_the_sizes_of_files_and_no_names_and_does_not_follow_links() {
     let tree = tree(&place, "tree.json");
     assert_eq!(tree["directories"], json!([{ "files": [4] }, { "parent": 0, "files": [0, 5000] }]));
     assert_eq!(tree["totals"]["bytes"], 5_004);
-    assert_eq!(tree["totals"]["left_out"]["links"], 2);
+    assert_eq!(tree["totals"]["skipped"]["links"], 2);
 }
 
 #[test]
@@ -65,9 +65,13 @@ fn names_that_a_share_cannot_have_are_replaced_and_counted() {
         place.write(&format!("home/{name}"), "");
     }
     let ended = place.smbench("scan home -o tree.json --names").end().exits(0);
-    assert!(ended.stderr.contains("warning: 4 names cannot be on a share"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("warning: 4 names are not allowed on a share"),
+        "{}",
+        ended.stderr
+    );
     let tree = tree(&place, "tree.json");
-    assert_eq!(tree["totals"]["left_out"]["names"], 4);
+    assert_eq!(tree["totals"]["replaced_names"], 4);
     assert_eq!(
         tree["directories"][0]["names"],
         json!(["README", "unnamed-1-0", "unnamed-4-0", "unnamed-5-0", "unnamed-6-0"])
@@ -86,7 +90,7 @@ fn what_cannot_be_read_is_counted_and_the_rest_is_scanned() {
     // The superuser can read everything.
     if !readable {
         assert!(ended.stderr.contains("1 could not be read"), "{}", ended.stderr);
-        assert_eq!(tree(&place, "tree.json")["totals"]["left_out"]["unreadable"], 1);
+        assert_eq!(tree(&place, "tree.json")["totals"]["skipped"]["unreadable"], 1);
     }
 }
 

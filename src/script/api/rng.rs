@@ -255,9 +255,11 @@ fn quantity_between(value: &Value, what: &str, bounds: (f64, f64)) -> LuaResult<
 /// Refuses a mean and a standard deviation of which one is a duration and the other a size.
 fn one_kind(mean: &Value, deviation: &Value) -> LuaResult<()> {
     let (Value::String(first), Value::String(second)) = (mean, deviation) else { return Ok(()) };
-    let kind = |text: &LuaString| parse_quantity(&text.to_string_lossy()).map(|(_, kind)| kind);
-    match (kind(first), kind(second)) {
-        (Ok(of_mean), Ok(of_deviation)) if of_mean != of_deviation => fail!(
+    let parsed = |text: &LuaString| parse_quantity(&text.to_string_lossy());
+    match (parsed(first), parsed(second)) {
+        // Zero is the same in every unit.
+        (Ok((0, _)), _) | (_, Ok((0, _))) => Ok(()),
+        (Ok((_, of_mean)), Ok((_, of_deviation))) if of_mean != of_deviation => fail!(
             "rng:normal: the mean {} is a {} and the standard deviation {} is a {}; write both as durations or both as sizes",
             shown(mean),
             of_mean.name(),

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
@@ -11,19 +12,15 @@ use super::super::project_files::FileOfScript;
 use super::super::require::UNVERSIONED;
 use super::super::values::{fail, shown, text};
 use super::registration::top_level;
-use crate::ir::file_tree::{FileTree, TreeDirectory};
+use crate::ir::file_tree::{FileTree, HashedTree, TreeDirectory};
 use crate::ir::source::Module;
 
 /// The maximum size of a tree's file in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// The maximum number of trees of a script. Reading one takes time that the bound on a script's
+/// The maximum number of trees that a VM reads. Reading one takes time that the bound on a script's
 /// computing time does not cover.
 const MAX_TREES: u32 = 16;
-
-/// The maximum number of files and directories of a tree in a script. Each takes 16 bytes in every
-/// VM, and a name 40 and more.
-const MAX_ENTRIES: u64 = 2_000_000;
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "tree", |lua, host, declared, argument| {
@@ -37,52 +34,50 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
         if path.is_empty() || path.contains('\0') {
             return fail!("bench.tree: {} is no path", shown(&argument));
         }
-        declared.trees += 1;
-        if declared.trees > MAX_TREES {
+        let trees = host.trees.get() + 1;
+        host.trees.set(trees);
+        if trees > MAX_TREES {
             return fail!("bench.tree is called more than {MAX_TREES} times");
         }
         host.uncounted(|| match read(host, declared, &path) {
-            Ok(tree) => directories(lua, tree),
+            Ok(read) => directories(lua, &read.tree),
             Err(problem) => fail!("bench.tree: {problem}"),
         })
     })
 }
 
 /// Reads a tree, and records its hash as that of a module, because the stream depends on it.
-fn read(host: &ScriptHost, declared: &mut Declared, path: &str) -> Result<FileTree, String> {
+fn read(host: &ScriptHost, declared: &mut Declared, path: &str) -> Result<Arc<HashedTree>, String> {
     let file = FileOfScript::new(&host.project, &declared.given, path);
-    let (opened, size) = file.open(&host.project, "tree")?;
-    let shown = file.shown.display();
-    if size > MAX_BYTES {
-        return Err(format!("{shown} has {size} bytes; at most {MAX_BYTES} are possible"));
-    }
-    let mut text = Vec::new();
-    let read = opened.take(MAX_BYTES).read_to_end(&mut text);
-    read.map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let tree = FileTree::parse(&text).map_err(|problem| format!("{shown}: {problem}"))?;
-    let entries = tree.directories.iter().map(|directory| 1 + directory.files.len() as u64);
-    if entries.sum::<u64>() > MAX_ENTRIES {
-        return Err(format!(
-            "{shown} has more than {MAX_ENTRIES} files and directories, which is the most that a script can have: scan a part of the tree"
-        ));
-    }
-    let hash = blake3::hash(&text).to_hex().to_string();
-    let version = UNVERSIONED.into();
-    declared.modules.push(Module { name: path.to_string(), version, hash });
-    Ok(tree)
+    let read = host.tree_cache.file(file.given, &file.shown, || {
+        let (opened, size) = file.open(&host.project, "tree")?;
+        let shown = file.shown.display();
+        if size > MAX_BYTES {
+            return Err(format!("{shown} has {size} bytes; at most {MAX_BYTES} are possible"));
+        }
+        let mut text = Vec::new();
+        let read = opened.take(MAX_BYTES).read_to_end(&mut text);
+        read.map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let tree = FileTree::parse(&text).map_err(|problem| format!("{shown}: {problem}"))?;
+        Ok(HashedTree { tree, hash: blake3::hash(&text).to_hex().to_string() })
+    })?;
+    let (name, hash) = (path.to_string(), read.hash.clone());
+    declared.modules.push(Module { name, version: UNVERSIONED.into(), hash });
+    Ok(read)
 }
 
 /// Returns the tree as tables that cannot be changed.
-fn directories(lua: &Lua, tree: FileTree) -> LuaResult<Table> {
+fn directories(lua: &Lua, tree: &FileTree) -> LuaResult<Table> {
     let list = lua.create_table_with_capacity(tree.directories.len(), 0)?;
-    for directory in tree.directories {
+    for directory in &tree.directories {
         let TreeDirectory { parent, name, files, names } = directory;
         let table = lua.create_table()?;
         // Lists of Lua begin with 1.
         table.raw_set("parent", parent.map(|parent| parent + 1))?;
-        table.raw_set("name", name)?;
-        table.raw_set("files", read_only(lua.create_sequence_from(files)?))?;
+        table.raw_set("name", name.as_deref())?;
+        table.raw_set("files", read_only(lua.create_sequence_from(files.iter().copied())?))?;
         if let Some(names) = names {
+            let names = names.iter().map(String::as_str);
             table.raw_set("names", read_only(lua.create_sequence_from(names)?))?;
         }
         list.raw_push(read_only(table))?;

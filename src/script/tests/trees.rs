@@ -1,7 +1,7 @@
 use super::*;
 
 /// A tree of a root with two files and a directory with one, with names.
-const TREE: &str = r#"{"schema":"smbench.tree/1","totals":{"directories":2,"files":3,"bytes":60,"left_out":{"links":0,"special":0,"unreadable":0,"names":0}},"directories":[
+const TREE: &str = r#"{"schema":"smbench.tree/1","totals":{"directories":2,"files":3,"bytes":60,"skipped":{"links":0,"special":0,"unreadable":0},"replaced_names":0},"directories":[
 {"files":[10,20],"names":["a","b"]},
 {"parent":0,"name":"deep","files":[30],"names":["c"]}
 ]}"#;
