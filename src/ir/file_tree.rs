@@ -38,6 +38,7 @@ pub struct FileTree {
 pub struct TreeTotals {
     /// The number of directories, the root included.
     pub directories: u64,
+    /// The number of files.
     pub files: u64,
     /// The sum of the files' sizes.
     pub bytes: u64,
