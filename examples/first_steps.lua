@@ -17,6 +17,10 @@ local P = bench.params {
 
 -- @bench/office has functions for typical work with documents: browse, view, edit.
 local office = require("@bench/office")
+local distributions = require("@bench/distributions")
+
+-- Think times vary: most are short, and a few are long.
+local think = distributions.exponential(P.think)
 
 -- The first half second is the warm-up and does not count.
 bench.phases {
@@ -35,7 +39,7 @@ end)
 
 -- Each person has a directory of their own.
 local function desk(c)
-  return { folder = "office/desk" .. c.id, documents = 5, size = P.size, think = P.think }
+  return { directory = "office/desk" .. c.id, documents = 5, size = P.size, think = think }
 end
 
 bench.workload {
@@ -56,7 +60,7 @@ bench.workload {
     else
       office.view(c, rng, desk(c))
     end
-    c:think(rng:exp(P.think))
+    c:think(think(rng))
   end,
 
   -- Called once per client, even if the run was interrupted.

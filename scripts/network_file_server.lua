@@ -11,9 +11,12 @@
 -- rate, number and sizes of the files, the share that exists at first, sizes of reads
 -- and writes.
 --
--- Guesses: each user has files of its own, all equally popular. A new document has a
--- size from the published table (published: that of the old one), and its last transfer
--- may be longer.
+-- Threshold: at least 95 % of the rate of all users together, a guess.
+--
+-- Guesses: each user has files of its own, all equally popular (published: chosen by a
+-- gamma distribution). A new document has a size from the published table (published:
+-- that of the old one), and its last transfer may be longer. A file grows to at most
+-- 2 MiB and one append: an append to a longer one replaces the previous append.
 --
 -- By default a user has 500 files (published: 100,000 for its one user), so that setup
 -- takes seconds. At the published size: -p files=100000 --drain 5m
@@ -27,9 +30,8 @@ local P = bench.params {
   files = { type = "int", default = 500, min = 20, max = 1000000, help = "files of a user, 20 in each directory (published: 100000)" },
 }
 
-local ROOT = "network_file_server"
+local ROOT = "smbench-network-file-server"
 local RATE = 10 * P.rate * P.users -- loops a second
-local MAY_BE_MISSING = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND", "OBJECT_PATH_NOT_FOUND" } }
 
 local file_size = distributions.empirical {
   { 33, "1KiB" }, { 21, "1KiB", "3KiB" }, { 13, "3KiB", "5KiB" }, { 10, "5KiB", "11KiB" },
@@ -58,17 +60,14 @@ end
 
 local function own(c)
   local mine = set:under(home(c))
-  return mine, mine:slots(c)
+  return mine, mine:part_of(c)
 end
-
-local lengths = {} -- bytes of the files that were written, by path
 
 -- Opens a file and reads all of it.
 local function open_and_read(c, rng, i)
-  local mine = own(c)
-  local path = mine:path(i)
-  local size = lengths[path] or mine:size(i)
-  local h = c:open(path, "r")
+  local mine, part = own(c)
+  local size = part:size(i)
+  local h = c:open(mine:path(i), "r")
   local offset = 0
   repeat
     local length = read_size(rng)
@@ -79,8 +78,8 @@ local function open_and_read(c, rng, i)
 end
 
 local function some(c, rng)
-  local _, slots = own(c)
-  return slots:existing(rng) or 1
+  local _, part = own(c)
+  return part:existing(rng) or 1
 end
 
 local function launch(c, rng)
@@ -93,8 +92,8 @@ local function launch(c, rng)
 end
 
 local function replace(c, rng)
-  local mine, slots = own(c)
-  local old, new = some(c, rng), slots:free(rng) or 1
+  local mine, part = own(c)
+  local old, new = some(c, rng), part:free(rng) or 1
   local read = open_and_read(c, rng, old)
   local written = c:open(mine:path(new), "w")
   local offset = 0
@@ -106,23 +105,20 @@ local function replace(c, rng)
   c:close(read)
   c:close(written)
   c:delete(mine:path(old))
-  lengths[mine:path(new)] = offset
-  slots:created(new)
-  slots:deleted(old)
+  part:created(new, offset)
+  part:deleted(old)
 end
 
 local function append(c, rng)
-  local mine = own(c)
+  local mine, part = own(c)
   local i = some(c, rng)
-  local path = mine:path(i)
-  local size = lengths[path] or mine:size(i)
-  local length = write_size(rng)
-  local h = c:open(path, "rw")
+  local size, length = part:size(i), write_size(rng)
+  local h = c:open(mine:path(i), "rw")
   c:write(h, size, length)
   c:close(h)
   -- Files do not grow for ever: an append to a long file replaces the previous one.
   if size < 2 * 1024 * 1024 then
-    lengths[path] = size + length
+    part:resized(i, size + length)
   end
 end
 
@@ -159,10 +155,10 @@ bench.workload {
   end,
   teardown = function(c)
     set:under(home(c)):remove(c)
-    c:rmdir(home(c), MAY_BE_MISSING)
+    c:rmdir(home(c), files.MAY_BE_MISSING)
   end,
 }
 
 bench.teardown(function(c)
-  c:rmdir(ROOT, MAY_BE_MISSING)
+  c:rmdir(ROOT, files.MAY_BE_MISSING)
 end)

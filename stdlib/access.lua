@@ -9,15 +9,15 @@
 -- Patterns draw one position after another. They are made once, at the top of the
 -- script, keep nothing between two draws, and can be shared by all clients:
 --
---   local point = access.random { length = "4KiB", align = "4KiB" }
+--   local place = access.random { block = "4KiB", align = "4KiB" }
 --   …
---   c:read(h, point(rng, size))
+--   c:read(h, place(rng, size))
 --
--- No offset and length reach beyond the size of the file that is given. A pattern
+-- No offset and length reach beyond the size of the given file. A pattern
 -- returns offset 0 and length 0 for an empty file, and an iterator returns nothing.
 -- Sizes are numbers of bytes or strings ("64KiB").
 
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -30,7 +30,7 @@ local M = {}
 ---@return integer
 ---@return string?
 local function bytes(value, minimum)
-  local number, kind, problem = options.read_quantity(value)
+  local number, kind, problem = checks.read_quantity(value)
   if problem or kind == "duration" or number ~= math.floor(number) or number < minimum then
     local text = 'must be a size of at least %d bytes, such as 65536 or "64KiB", not %s'
     return 0, text:format(minimum, tostring(value))
@@ -116,8 +116,8 @@ end
 ---@param handle bench.Handle
 ---@param size bench.Size number of bytes to read
 ---@param block? bench.Size (default "64KiB")
----@param given? bench.Options options of each read
-function M.read_all(c, handle, size, block, given)
+---@param options? bench.Options options of each read
+function M.read_all(c, handle, size, block, options)
   local last, problem = bytes(size, 0)
   local length, other_problem = bytes(block or 65536, 1)
   if problem or other_problem then
@@ -125,7 +125,7 @@ function M.read_all(c, handle, size, block, given)
   end
   local offset = 0
   while offset < last do
-    c:read(handle, offset, math.min(length, last - offset), given)
+    c:read(handle, offset, math.min(length, last - offset), options)
     offset = offset + length
   end
 end
@@ -135,8 +135,8 @@ end
 ---@param handle bench.Handle
 ---@param size bench.Size number of bytes to write
 ---@param block? bench.Size (default "64KiB")
----@param given? bench.WriteOptions options of each write
-function M.write_all(c, handle, size, block, given)
+---@param options? bench.WriteOptions options of each write
+function M.write_all(c, handle, size, block, options)
   local last, problem = bytes(size, 0)
   local length, other_problem = bytes(block or 65536, 1)
   if problem or other_problem then
@@ -144,7 +144,7 @@ function M.write_all(c, handle, size, block, given)
   end
   local offset = 0
   while offset < last do
-    c:write(handle, offset, math.min(length, last - offset), given)
+    c:write(handle, offset, math.min(length, last - offset), options)
     offset = offset + length
   end
 end
@@ -155,8 +155,8 @@ end
 ---@param offset integer the size of the file before, in bytes
 ---@param length bench.Size number of bytes to append
 ---@param block? bench.Size (default "64KiB")
----@param given? bench.WriteOptions options of each write
-function M.append(c, handle, offset, length, block, given)
+---@param options? bench.WriteOptions options of each write
+function M.append(c, handle, offset, length, block, options)
   local more, problem = bytes(length, 0)
   local most, other_problem = bytes(block or 65536, 1)
   if problem or other_problem then
@@ -164,27 +164,27 @@ function M.append(c, handle, offset, length, block, given)
   end
   local last = offset + more
   while offset < last do
-    c:write(handle, offset, math.min(most, last - offset), given)
+    c:write(handle, offset, math.min(most, last - offset), options)
     offset = offset + most
   end
 end
 
-local check_random = options.checker("access.random", {
-  { name = "length", type = "sizes", needed = "a length", example = '"4KiB"' },
+local check_random = checks.checker("access.random", {
+  { name = "block", type = "sizes", needed = "a block", example = '"4KiB"' },
   { name = "align", type = "size", default = 1, min = 1 },
 })
 
 ---@class (exact) bench.access.Random
----@field length bench.Size|bench.Distribution size of one transfer
+---@field block bench.Size|bench.Distribution size of one transfer
 ---@field align? bench.Size every offset is a multiple of it (default 1)
 
 ---Returns a pattern of offsets of which each multiple of `align` is equally likely. A
 ---transfer that is longer than the file is shortened to it.
----@param given bench.access.Random
+---@param options bench.access.Random
 ---@return bench.AccessPattern
-function M.random(given)
-  local checked = check_random(given)
-  local draw, align = checked.length, checked.align
+function M.random(options)
+  local checked = check_random(options)
+  local draw, align = checked.block, checked.align
   return function(rng, size)
     local length = math.min(draw(rng), size)
     local last = (size - length) // align
@@ -192,7 +192,7 @@ function M.random(given)
   end
 end
 
-local check_zipf = options.checker("access.zipf", {
+local check_zipf = checks.checker("access.zipf", {
   { name = "block", type = "size", needed = "a block", example = '"8KiB"', min = 1 },
   { name = "skew", type = "float", default = 1, min = 0, max = 100 },
 })
@@ -203,10 +203,10 @@ local check_zipf = options.checker("access.zipf", {
 
 ---Returns a pattern in which some blocks are far more popular than others. The popular
 ---ones lie scattered over the file, the same ones for every client.
----@param given bench.access.Zipf
+---@param options bench.access.Zipf
 ---@return bench.AccessPattern
-function M.zipf(given)
-  local checked = check_zipf(given)
+function M.zipf(options)
+  local checked = check_zipf(options)
   local block, skew = checked.block, checked.skew
   return function(rng, size)
     local blocks = (size + block - 1) // block

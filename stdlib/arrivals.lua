@@ -20,7 +20,7 @@
 -- one for each.
 
 local distributions = require("@bench/distributions")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -44,14 +44,14 @@ local function gap_of(value)
   return value
 end
 
----Gaps of a gamma distribution. With shape 1 arrivals are a Poisson process; a larger
+---Returns gaps of a gamma distribution. With shape 1 arrivals are a Poisson process; a larger
 ---shape spaces them more evenly (a whole number k is an Erlang-k distribution, the time
 ---that k stages of work take), and a smaller one bunches them. The variance of a gap is
 ---its squared mean divided by the shape.
 ---@param shape number 0.01 to 1e6
 ---@return bench.Gap
 function M.gamma(shape)
-  options.value(shape, { name = "arrivals.gamma: the shape", type = "float", min = 0.01, max = 1e6 })
+  checks.value(shape, { name = "arrivals.gamma: the shape", type = "float", min = 0.01, max = 1e6 })
   local draw = distributions.gamma(UNIT, shape)
   return function(rng, _, rate)
     if rate <= 0 then
@@ -61,11 +61,12 @@ function M.gamma(shape)
   end
 end
 
----Gaps of a lognormal distribution, as people leave them: most are short, a few are long.
+---Returns gaps of a lognormal distribution, as people leave them: most are short, a few are
+---long.
 ---@param sigma? number the standard deviation of the logarithm, 0 to 5 (default 1)
 ---@return bench.Gap
 function M.lognormal(sigma)
-  local checked = options.value(sigma, { name = "arrivals.lognormal: sigma", type = "float", default = 1, min = 0, max = 5 })
+  local checked = checks.value(sigma, { name = "arrivals.lognormal: sigma", type = "float", default = 1, min = 0, max = 5 })
   -- The mean of a lognormal distribution is its median times this factor.
   local factor = math.exp(checked * checked / 2)
   return function(rng, _, rate)
@@ -76,14 +77,14 @@ function M.lognormal(sigma)
   end
 end
 
----Gaps of Pareto's distribution, whose tail is heavy: traffic that is uneven on every
+---Returns gaps of a Pareto distribution, whose tail is heavy: traffic that is uneven on every
 ---scale of time (W. Willinger et al., "Self-similarity through high-variability", IEEE/ACM
 ---Transactions on Networking 5, 1997). Up to a shape of 2 the variance is infinite, so a
 ---short run may be far from the rate.
 ---@param shape? number above 1, at most 1e6 (default 1.5)
 ---@return bench.Gap
 function M.pareto(shape)
-  local checked = options.value(shape, { name = "arrivals.pareto: the shape", type = "float", default = 1.5, min = 1.05, max = 1e6 })
+  local checked = checks.value(shape, { name = "arrivals.pareto: the shape", type = "float", default = 1.5, min = 1.05, max = 1e6 })
   -- The mean is scale * shape / (shape - 1).
   local factor = (checked - 1) / checked
   return function(rng, _, rate)
@@ -94,16 +95,16 @@ function M.pareto(shape)
   end
 end
 
----Batches: several iterations arrive at the same instant, as when a program starts many
----requests at once. Batches begin independently of one another (a Poisson process if all
----have one size). A batch of k is followed by a gap whose mean is k times as long, which
----keeps the rate.
+---Returns gaps of batches: several iterations arrive at the same instant, as when a
+---program starts many requests at once. Batches begin independently of one another (a
+---Poisson process if all have one size). A batch of k is followed by a gap whose mean is
+---k times as long, which keeps the rate.
 ---@param size integer|bench.Distribution number of iterations in a batch, 1 to 100,000
 ---@return bench.Gap
 function M.batches(size)
   local draw = size
   if type(size) ~= "function" then
-    options.value(size, { name = "arrivals.batches: the size", type = "int", min = 1, max = 100000 })
+    checks.value(size, { name = "arrivals.batches: the size", type = "int", min = 1, max = 100000 })
     draw = function()
       return size --[[@as integer]]
     end
@@ -147,9 +148,9 @@ end
 ---@field off bench.Duration mean length of the pause between two bursts
 ---@field idle? number rate in the pauses as a share of the rate in bursts, from 0 to 1 (default 0)
 ---@field periods? "exponential"|"pareto"|"constant" distribution of both lengths (default "exponential")
----@field shape? number shape of Pareto's distribution, above 1 (default 1.5)
+---@field shape? number shape of the Pareto distribution, above 1 (default 1.5)
 
-local check_bursts = options.checker("arrivals.bursts", {
+local check_bursts = checks.checker("arrivals.bursts", {
   { name = "on", type = "duration", min = 1000, needed = "the mean length of a burst", example = '"2s"' },
   { name = "off", type = "duration", min = 1000, needed = "the mean length of a pause", example = '"8s"' },
   { name = "idle", type = "float", default = 0, min = 0, max = 1 },
@@ -157,16 +158,16 @@ local check_bursts = options.checker("arrivals.bursts", {
   { name = "shape", type = "float", default = 1.5, min = 1.05, max = 1e6 },
 })
 
----Bursts: a Poisson process whose rate alternates between bursts and pauses, such that its
----mean is the rate of the pace. With exponential lengths this is a Markov-modulated
----Poisson process of two states (W. Fischer and K. Meier-Hellstern, "The Markov-modulated
----Poisson process (MMPP) cookbook", Performance Evaluation 18, 1993), or an interrupted one
----if `idle` is 0. With Pareto's lengths, bursts of very different lengths add up to traffic
----that is uneven on every scale of time.
----@param given bench.arrivals.Bursts
+---Returns gaps of bursts: a Poisson process whose rate alternates between bursts and
+---pauses, such that its mean is the rate of the pace. With exponential lengths this is a
+---Markov-modulated Poisson process of two states (W. Fischer and K. Meier-Hellstern, "The
+---Markov-modulated Poisson process (MMPP) cookbook", Performance Evaluation 18, 1993), or
+---an interrupted one if `idle` is 0. With lengths of a Pareto distribution, bursts of
+---very different lengths add up to traffic that is uneven on every scale of time.
+---@param options bench.arrivals.Bursts
 ---@return bench.Gap
-function M.bursts(given)
-  local checked = check_bursts(given)
+function M.bursts(options)
+  local checked = check_bursts(options)
   local on, off, idle, shape = checked.on, checked.off, checked.idle, checked.shape
   -- The rate in a burst and in a pause, as multiples of the mean rate.
   local high = (on + off) / (on + idle * off)

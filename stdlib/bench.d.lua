@@ -266,7 +266,7 @@ function Rng:normal(mean, deviation) end
 ---@return number
 function Rng:lognormal(median, sigma) end
 
----Draws from Pareto's distribution: at least scale, and above x with the
+---Draws from a Pareto distribution: at least scale, and above x with the
 ---probability (scale / x)^shape. The smaller the shape, the heavier the tail: with
 ---a shape up to 1 there is no mean, up to 2 no variance.
 ---@param scale bench.Quantity the smallest value
@@ -648,8 +648,8 @@ function bench.filter(conditions) end
 ---@field at? bench.Duration nanoseconds from time zero
 ---@field after? bench.Duration nanoseconds since the client's previous operation
 
----What a function of `bench.map` makes operations with: `emit(op)` passes the operation on,
----and the methods of a client make others.
+---Adds operations to the output of `bench.map`: `emit(op)` passes the operation on, and the
+---methods of a client make others.
 ---@class bench.Emit: bench.Client
 ---@overload fun(op: bench.MappedOperation)
 

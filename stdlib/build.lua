@@ -23,7 +23,7 @@ local access = require("@bench/access")
 local clients = require("@bench/clients")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -47,7 +47,7 @@ local M = {}
 ---@field compile bench.Section compiles the client's next source, and links if it is time
 ---@field link bench.Section reads the objects since the last link and writes the program
 
-local check = options.checker("@bench/build", {
+local check = checks.checker("@bench/build", {
   { name = "directory", type = "path", needed = "a directory", example = '"project"' },
   { name = "sources", type = "int", default = 200, min = 1, max = 100000 },
   { name = "headers", type = "int", default = 50, min = 1, max = 100000 },
@@ -72,20 +72,20 @@ local PROGRAM_OVERHEAD = 16 * 1024
 ---@field sizes table<integer, integer?> the sizes of the objects since the last link, by source
 
 ---Makes a project. Call it at the top of the script.
----@param given bench.build.Options
+---@param options bench.build.Options
 ---@return bench.build.Project
-function M.new(given)
-  local checked = check(given)
+function M.new(options)
+  local checked = check(options)
   local root = checked.directory
   local count = checked.sources ---@type integer
   local headers_count = checked.headers ---@type integer
-  local sources = files.set({
+  local sources = files.set_for_module({
     root = root .. "/src",
     files = count,
     per_directory = checked.per_directory,
     size = checked.size,
   }, 3)
-  local headers = files.set({
+  local headers = files.set_for_module({
     root = root .. "/include",
     files = headers_count,
     per_directory = headers_count,
@@ -188,7 +188,7 @@ function M.new(given)
       link(c, state(c))
     end,
   }
-  return project
+  return clients.sections("@bench/build", project)
 end
 
 return M

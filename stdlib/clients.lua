@@ -1,7 +1,7 @@
 -- @bench/clients: the state that a script keeps for each of its clients.
 --
--- The clients of a script share its variables, and several threads may each make a
--- part of them. So whatever changes must be kept for each client:
+-- The clients of a script share its variables. Several threads may run the clients,
+-- each in its own VM. Keep everything that changes for each client:
 --
 --   local clients = require("@bench/clients")
 --   local counts = clients.state(function() return { saved = 0 } end)
@@ -30,6 +30,33 @@ function M.state(make)
     end
     return state
   end
+end
+
+-- Names that only a client has: the functions of modules get them from their first argument.
+---@type table<string, boolean?>
+local OF_CLIENT = { user = true, id = true, mkdir = true, rmdir = true, open = true, list = true, stat = true }
+
+---Returns a module's table of functions that take a client. A name that the table does not
+---have is then an error, and so is a call with a colon, which passes the table as the
+---client.
+---@generic T: table
+---@param module string the name of the module in errors, such as "@bench/mail"
+---@param functions T
+---@return T
+function M.sections(module, functions)
+  return setmetatable(functions, {
+    __index = function(_, name)
+      if OF_CLIENT[name] then
+        error(module .. ": a function was called with a colon: write a dot, such as x.prepare(c, rng)", 3)
+      end
+      local names = {} ---@type string[]
+      for known in pairs(functions) do
+        names[#names + 1] = tostring(known)
+      end
+      table.sort(names)
+      error(("%s has no function '%s'; it has %s"):format(module, tostring(name), table.concat(names, ", ")), 2)
+    end,
+  })
 end
 
 ---Delays the client's next operation by a time that `draw` returns. A time below a

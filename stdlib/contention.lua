@@ -18,16 +18,17 @@
 -- A target must have fidelity mode 2. The embedded server grants leases and no
 -- oplocks.
 
+local access = require("@bench/access")
 local clients = require("@bench/clients")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
 ---@class (exact) bench.contention.Options
 ---@field directory string the directory of the files; the directory above it must exist
 ---@field files? integer number of files: the fewer, the more breaks (default 1)
----@field size? bench.Size size of a file (default "64KiB")
+---@field size? bench.Size|bench.Distribution size of a file (default "64KiB")
 ---@field caching? "lease"|"oplock" what the holders request (default "lease")
 ---@field state? string the state of a holder's lease (default "RWH")
 ---@field level? "ii"|"exclusive"|"batch" the level of a holder's oplock (default "batch")
@@ -45,10 +46,10 @@ local M = {}
 ---@field write bench.Section opens a file without caching and writes, which breaks every right of the others
 ---@field replace bench.Section empties a file, which breaks every right of the others
 
-local check = options.checker("@bench/contention", {
+local check = checks.checker("@bench/contention", {
   { name = "directory", type = "path", needed = "a directory", example = '"shared"' },
   { name = "files", type = "int", default = 1, min = 1, max = 100000 },
-  { name = "size", type = "size", default = "64KiB", min = 1, max = 1024 * 1024 * 1024 },
+  { name = "size", type = "sizes", default = "64KiB", min = 1, max = 1024 * 1024 * 1024 },
   { name = "caching", type = "string", default = "lease", choices = { "lease", "oplock" } },
   { name = "state", type = "string", default = "RWH" },
   { name = "level", type = "string", default = "batch", choices = { "ii", "exclusive", "batch" } },
@@ -60,18 +61,17 @@ local check = options.checker("@bench/contention", {
 })
 
 ---Makes files that clients contend for. Call it at the top of the script.
----@param given bench.contention.Options
+---@param options bench.contention.Options
 ---@return bench.contention.Files
-function M.new(given)
-  local checked = check(given)
+function M.new(options)
+  local checked = check(options)
   local leases = checked.caching == "lease"
-  local size = checked.size ---@type integer
-  local block = math.min(checked.block, size)
-  local set = files.set({
+  local block = checked.block ---@type integer
+  local set = files.set_for_module({
     root = checked.directory,
     files = checked.files,
     per_directory = checked.files,
-    size = size,
+    size = checked.size,
   }, 3)
 
   ---@type bench.OpenOptions
@@ -89,11 +89,8 @@ function M.new(given)
     reading.lease, reading.on_break = reader_state, checked.on_break
   end
 
-  ---@param rng bench.Rng
-  ---@return integer
-  local function offset(rng)
-    return rng:int(0, (size - block) // block) * block
-  end
+  -- Returns the offset and the length of a transfer in a file.
+  local place = access.random({ block = block, align = block })
 
   ---@type bench.contention.Files
   local contended = {
@@ -106,24 +103,27 @@ function M.new(given)
     end,
 
     hold = function(c, rng)
-      local handle = c:open(set:path(set:pick(rng)), "rw", holding)
+      local number = set:pick(rng)
+      local handle = c:open(set:path(number), "rw", holding)
       for _ = 1, checked.writes do
-        c:write(handle, offset(rng), block)
+        c:write(handle, place(rng, set:size(number)))
         clients.pause(c, rng, checked.hold)
       end
       c:close(handle)
     end,
 
     read = function(c, rng)
-      local handle = c:open(set:path(set:pick(rng)), "r", reading)
-      c:read(handle, offset(rng), block)
+      local number = set:pick(rng)
+      local handle = c:open(set:path(number), "r", reading)
+      c:read(handle, place(rng, set:size(number)))
       clients.pause(c, rng, checked.hold)
       c:close(handle)
     end,
 
     write = function(c, rng)
-      local handle = c:open(set:path(set:pick(rng)), "rw")
-      c:write(handle, offset(rng), block)
+      local number = set:pick(rng)
+      local handle = c:open(set:path(number), "rw")
+      c:write(handle, place(rng, set:size(number)))
       c:close(handle)
     end,
 
@@ -132,7 +132,7 @@ function M.new(given)
       set:write_whole(c, number, 1024 * 1024)
     end,
   }
-  return contended
+  return clients.sections("@bench/contention", contended)
 end
 
 return M

@@ -23,7 +23,7 @@
 
 local clients = require("@bench/clients")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -45,7 +45,7 @@ local M = {}
 ---@field transaction bench.Section changes pages under exclusive locks
 ---@field checkpoint bench.Section writes the changed pages of the client's log to the database
 
-local check = options.checker("@bench/database", {
+local check = checks.checker("@bench/database", {
   { name = "directory", type = "path", needed = "a directory", example = '"db"' },
   { name = "pages", type = "int", default = 1024, min = 1, max = 10000000 },
   { name = "page", type = "size", default = "8KiB", min = 512, max = 65536 },
@@ -96,10 +96,10 @@ local SHARED, EXCLUSIVE = lock_options(false), lock_options(true)
 ---@field pages table<integer, boolean> the pages in the log
 
 ---Makes a database.
----@param given bench.database.Options
+---@param options bench.database.Options
 ---@return bench.database.Database
-function M.new(given)
-  local checked = check(given)
+function M.new(options)
+  local checked = check(options)
   local root, skew = checked.directory, checked.skew
   local pages = checked.pages ---@type integer
   local page = checked.page ---@type integer
@@ -243,7 +243,7 @@ function M.new(given)
       write_back(c, state(c))
     end,
   }
-  return database
+  return clients.sections("@bench/database", database)
 end
 
 return M

@@ -6,12 +6,12 @@
 --   c:write(h, 0, sizes(rng))
 --
 -- Each function checks its arguments once and returns a distribution: a function
--- that is given random numbers (rng, or bench.rng(name) at the top of the script)
+-- that takes random numbers (rng, or bench.rng(name) at the top of the script)
 -- and returns a whole number from 0 to 2^53. Where a size or a duration stands, a
 -- number or a string is taken: sizes are drawn in bytes, durations in nanoseconds.
 -- A distribution keeps nothing between two draws, so all clients can share it.
 
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -45,11 +45,11 @@ end
 ---@return string?
 ---@return string?
 local function range(low, high)
-  local first, first_kind, problem = options.read_quantity(low)
+  local first, first_kind, problem = checks.read_quantity(low)
   if problem then
     return 0, 0, nil, "the lower bound: " .. problem
   end
-  local last, last_kind, other_problem = options.read_quantity(high)
+  local last, last_kind, other_problem = checks.read_quantity(high)
   if other_problem then
     return 0, 0, nil, "the upper bound: " .. other_problem
   end
@@ -77,17 +77,18 @@ local function whole_range(low, high)
   return math.ceil(first), math.floor(last), kind, problem
 end
 
----Always the same value.
+---Returns a distribution that always draws the same value.
 ---@param value bench.Quantity
 ---@return bench.Distribution
 function M.constant(value)
-  local number = whole((options.quantity(value, "distributions.constant: the value")))
+  local number = whole((checks.quantity(value, "distributions.constant: the value")))
   return function()
     return number
   end
 end
 
----Every whole number from `low` to `high`, both included, with the same probability.
+---Returns a distribution that draws every whole number from `low` to `high`, both included,
+---with the same probability.
 ---@param low bench.Quantity
 ---@param high bench.Quantity
 ---@return bench.Distribution
@@ -101,18 +102,18 @@ function M.uniform(low, high)
   end
 end
 
----The exponential distribution with this mean: the time between two events that do not
+---Returns the exponential distribution with this mean: the time between two events that do not
 ---depend on one another.
 ---@param mean bench.Quantity
 ---@return bench.Distribution
 function M.exponential(mean)
-  local number = options.quantity(mean, "distributions.exponential: the mean")
+  local number = checks.quantity(mean, "distributions.exponential: the mean")
   return function(rng)
     return whole(rng:exp(number))
   end
 end
 
----The gamma distribution with this mean. The variance is mean^2 / shape: with shape 1 it
+---Returns the gamma distribution with this mean. The variance is mean^2 / shape: with shape 1 it
 ---is the exponential distribution, and a larger shape is narrower. filebench draws sizes
 ---of files with shape 1.5. The algorithm is that of G. Marsaglia and W. W. Tsang, "A simple
 ---method for generating gamma variables", ACM TOMS 26 (2000).
@@ -120,8 +121,8 @@ end
 ---@param shape number 0.01 to 1e6
 ---@return bench.Distribution
 function M.gamma(mean, shape)
-  local number = options.quantity(mean, "distributions.gamma: the mean")
-  options.value(shape, { name = "distributions.gamma: the shape", type = "float", min = 0.01, max = 1e6 })
+  local number = checks.quantity(mean, "distributions.gamma: the mean")
+  checks.value(shape, { name = "distributions.gamma: the shape", type = "float", min = 0.01, max = 1e6 })
   -- A shape below 1 is drawn with a shape that is larger by 1, and a power of a
   -- uniform number corrects it.
   local power = shape < 1 and 1 / shape or nil
@@ -200,8 +201,8 @@ local function bounded(draw, low, high)
   end
 end
 
----The lognormal distribution, which sizes of files and think times often have: half of
----the values are below the median, and two of three within a factor math.exp(sigma) of
+---Returns a lognormal distribution, which sizes of files and think times often have: half
+---of the values are below the median, and two of three within a factor math.exp(sigma) of
 ---it. A value outside of the bounds is drawn again, up to 16 times; after that the nearer
 ---bound is taken. So narrow bounds change the median.
 ---@param median bench.Quantity
@@ -209,8 +210,8 @@ end
 ---@param bounds? bench.Bounds
 ---@return bench.Distribution
 function M.lognormal(median, sigma, bounds)
-  local number, kind = options.quantity(median, "distributions.lognormal: the median")
-  options.value(sigma, { name = "distributions.lognormal: sigma", type = "float", min = 0, max = 10 })
+  local number, kind = checks.quantity(median, "distributions.lognormal: the median")
+  checks.value(sigma, { name = "distributions.lognormal: sigma", type = "float", min = 0, max = 10 })
   local low, high, problem = bounds_of(kind, bounds)
   if problem then
     error("distributions.lognormal" .. problem, 2)
@@ -220,15 +221,15 @@ function M.lognormal(median, sigma, bounds)
   end, low, high)
 end
 
----Pareto's distribution, whose tail is heavy: at least `scale`, and above x with the
----probability (scale / x)^shape. Bounds are kept as those of `lognormal` are.
+---Returns a Pareto distribution, whose tail is heavy: values are at least `scale`, and above
+---x with the probability (scale / x)^shape. Bounds are kept as those of `lognormal` are.
 ---@param scale bench.Quantity the smallest value
 ---@param shape number 0.1 to 1e6; with a shape up to 1 there is no mean, up to 2 no variance
 ---@param bounds? bench.Bounds
 ---@return bench.Distribution
 function M.pareto(scale, shape, bounds)
-  local number, kind = options.quantity(scale, "distributions.pareto: the scale")
-  options.value(shape, { name = "distributions.pareto: the shape", type = "float", min = 0.1, max = 1e6 })
+  local number, kind = checks.quantity(scale, "distributions.pareto: the scale")
+  checks.value(shape, { name = "distributions.pareto: the shape", type = "float", min = 0.1, max = 1e6 })
   local low, high, problem = bounds_of(kind, bounds)
   if problem then
     error("distributions.pareto" .. problem, 2)
@@ -251,7 +252,7 @@ local function sums_of(list)
   for position, entry in ipairs(list) do
     local weight = type(entry) == "table" and entry[1]
     if type(weight) ~= "number" or not (weight >= 0 and weight <= 1e15) then
-      return {}, (": entry %d begins with its weight, a number from 0 to 1e15"):format(position)
+      return {}, (": entry %d must begin with its weight, a number from 0 to 1e15"):format(position)
     end
     total = total + weight
     sums[position] = total
@@ -282,7 +283,7 @@ local function position_of(sums, number)
   return low
 end
 
----Values or classes by weight, as published tables have them:
+---Returns a distribution of values or classes by weight, as published tables have them:
 ---`distributions.empirical { { 33, "1KiB" }, { 21, "1KiB", "3KiB" } }`. An entry is a weight
 ---and a value, or a weight and the lowest and the highest value of a class, in which every
 ---whole number has the same probability. Weights need not add up to 100.
@@ -300,7 +301,7 @@ function M.empirical(classes)
     if class[4] ~= nil then
       other_problem = "there is more than a weight and two bounds"
     elseif class[3] == nil then
-      low, own_kind, other_problem = options.read_quantity(class[2])
+      low, own_kind, other_problem = checks.read_quantity(class[2])
       low = whole(low)
       high = low
     else
@@ -325,7 +326,7 @@ function M.empirical(classes)
   end
 end
 
----One of several distributions by weight:
+---Returns a distribution that draws from one of several distributions, by weight:
 ---`distributions.mixture { { 70, distributions.gamma("16KiB", 1.5) }, { 30, distributions.constant(0) } }`.
 ---@param parts { [1]: number, [2]: bench.Distribution }[]
 ---@return bench.Distribution
@@ -337,8 +338,9 @@ function M.mixture(parts)
   local draws = {} ---@type bench.Distribution[]
   for position, part in ipairs(parts) do
     if type(part[2]) ~= "function" then
-      local text = "distributions.mixture: entry %d has a distribution after its weight, not %s"
-      error(text:format(position, tostring(part[2])), 2)
+      local text = 'distributions.mixture: entry %d must be a weight and a distribution, such as { 70, distributions.constant("16KiB") }, not %s after the weight'
+      local given = type(part[2]) == "string" and ("%q"):format(part[2]) or tostring(part[2])
+      error(text:format(position, given), 2)
     end
     draws[position] = part[2]
   end

@@ -30,17 +30,19 @@
 -- Removing deletes every name that the set can have had, so it also removes what a
 -- cut run left. A name that is missing is no failure.
 --
--- Where files are created and deleted, two clients must not use the same file. The
--- slots of a client are its own part of the set, and know which of its files exist:
+-- Where files are created and deleted, two clients must not use the same file. Each
+-- client has a part of the set for itself, which knows which of its files exist and
+-- how large they are now:
 --
---   local slots = set:slots(c, P.users)
---   local i = slots:free(rng)
---   if i then set:write_whole(c, i) slots:created(i) end
+--   local part = set:part_of(c, P.users)
+--   local i = part:free(rng)
+--   if i then set:write_whole(c, i) part:created(i) end
 --
--- The part that `create` and `remove` take, and that of the slots, are the same.
+-- The part of a client holds the files that `create` and `remove` take for the same
+-- client and the same number of clients.
 
 local access = require("@bench/access")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -57,6 +59,9 @@ M.MAY_BE_MISSING = { expect = { "SUCCESS", "OBJECT_NAME_NOT_FOUND", "OBJECT_PATH
 
 local MAY_BE_MISSING = M.MAY_BE_MISSING
 
+-- The type of random numbers and of clients in Lua.
+local RNG = "userdata"
+
 ---A set of files.
 ---@class bench.FileSet
 ---@field count integer number of files, those that do not exist at first included
@@ -68,22 +73,31 @@ local MAY_BE_MISSING = M.MAY_BE_MISSING
 ---@field package names string[]? the name of each file, if they have names
 ---@field package sizes integer[]
 ---@field package absent boolean[] the files that do not exist at first
----@field package states table<string, bench.FileSlots?> slots by client
+---@field package parts table<string, bench.FilePart?> the part of each client
+---@field package is_whole boolean whether the only part is all of the set
 ---@field package others table<string, bench.FileSet?> the same set below other directories
 local Set = {}
 Set.__index = Set
 
 ---The files of a set that belong to one client.
----@class bench.FileSlots
+---@class bench.FilePart
 ---@field count integer number of files that exist
 ---@field total integer number of files, whether they exist or not
 ---@field package set bench.FileSet
----@field package part integer
----@field package of integer
+---@field package index integer the index of the part, from 0
+---@field package of integer number of parts
 ---@field package order integer[] the files, those that exist first
 ---@field package place integer[] the position in `order` of each file
-local Slots = {}
-Slots.__index = Slots
+---@field package lengths table<integer, integer?> the present size of a file, if it is not that of the set
+local Part = {}
+Part.__index = Part
+
+---Returns whether a value is a set: `set.create(c)`, with a dot, passes a client.
+---@param value any
+---@return boolean
+local function is_set(value)
+  return getmetatable(value) == Set
+end
 
 ---Chooses a number from 1 to `count`. Low numbers may be more popular.
 ---@alias bench.Popularity fun(rng: bench.Rng, count: integer): integer
@@ -96,7 +110,7 @@ Slots.__index = Slots
 ---@field size? bench.Size|bench.Distribution size of a file (default "16KiB")
 ---@field exists? number share of the files that exist at first, from 0 to 1 (default 1)
 
-local check_set = options.checker("files.set", {
+local check_set = checks.checker("files.set", {
   { name = "root", type = "path", needed = "a directory", example = '"fileserver"' },
   { name = "files", type = "int", optional = true, min = 1, max = MAX_FILES },
   { name = "directories", type = "int", optional = true, min = 1, max = MAX_FILES },
@@ -139,13 +153,13 @@ local function draw_absent(rng, count, exists)
   return absent
 end
 
----Makes a set of files. Call it at the top of the script.
----@param given bench.files.Set
----@param level? integer whose line an error names: 2, the default, is the line that calls `files.set`, and 3 that of the function in which this is
+---Makes a set of files for a module, whose caller an error names.
+---@internal
+---@param options bench.files.Set
+---@param level integer the caller that an error names. 2: the caller of this function; 3: the caller of that caller
 ---@return bench.FileSet
-function M.set(given, level)
-  level = level or 2
-  local checked = check_set(given, level)
+function M.set_for_module(options, level)
+  local checked = check_set(options, level)
   local count, directories, per_directory = checked.files, checked.directories, checked.per_directory
   if count and directories and per_directory then
     error("files.set: give two of files, directories and per_directory; the third follows from them", level)
@@ -185,16 +199,26 @@ function M.set(given, level)
     per_directory = per_directory,
     sizes = sizes,
     absent = draw_absent(existence, count, checked.exists),
-    states = {},
+    parts = {},
+    is_whole = false,
     others = {},
   }, Set)
+end
+
+---Makes a set of files. Call it at the top of the script.
+---@param options bench.files.Set
+---@return bench.FileSet
+function M.set(options)
+  -- A tail call would have no level of its own for `error`.
+  local set = M.set_for_module(options, 3)
+  return set
 end
 
 ---@class (exact) bench.files.FromScan
 ---@field root string path of the set's directory, which stands for the directory that was scanned; the directory above it must exist
 ---@field exists? number share of the files that exist at first, from 0 to 1 (default 1)
 
-local check_scan = options.checker("files.from_scan", {
+local check_scan = checks.checker("files.from_scan", {
   { name = "root", type = "path", needed = "a directory", example = '"tree"' },
   { name = "exists", type = "float", default = 1, min = 0, max = 1 },
 })
@@ -224,10 +248,10 @@ end
 ---`files.from_scan(bench.tree("tree.json"), { root = "tree" })`. Names that the scan does not
 ---contain, or that SMB does not allow, are replaced. Call it at the top of the script.
 ---@param tree bench.Tree
----@param given bench.files.FromScan
+---@param options bench.files.FromScan
 ---@return bench.FileSet
-function M.from_scan(tree, given)
-  local checked = check_scan(given)
+function M.from_scan(tree, options)
+  local checked = check_scan(options)
   if type(tree) ~= "table" or type(tree.directories) ~= "table" or #tree.directories == 0 then
     error('files.from_scan takes a tree, such as bench.tree("tree.json")', 2)
   end
@@ -279,7 +303,8 @@ function M.from_scan(tree, given)
     names = names,
     sizes = sizes,
     absent = draw_absent(rng, count, checked.exists),
-    states = {},
+    parts = {},
+    is_whole = false,
     others = {},
   }, Set)
 end
@@ -352,7 +377,7 @@ end
 function Set:under(prefix)
   local other = self.others[prefix]
   if not other then
-    local path = options.value(prefix, { name = "set:under: the directory", type = "path" })
+    local path = checks.value(prefix, { name = "set:under: the directory", type = "path" })
     other = setmetatable({
       count = self.count,
       root = path .. "/" .. self.root,
@@ -363,7 +388,8 @@ function Set:under(prefix)
       names = self.names,
       sizes = self.sizes,
       absent = self.absent,
-      states = {},
+      parts = {},
+    is_whole = false,
       others = {},
     }, Set)
     self.others[prefix] = other
@@ -375,6 +401,9 @@ end
 ---failure.
 ---@param c bench.Client
 function Set:create_directories(c)
+  if not is_set(self) then
+    error("write set:create_directories(c), with a colon", 2)
+  end
   for _, path in ipairs(self.paths) do
     c:mkdir(self.prefix .. path)
   end
@@ -383,6 +412,9 @@ end
 ---Removes the directories, which must be empty, and the root.
 ---@param c bench.Client
 function Set:remove_directories(c)
+  if not is_set(self) then
+    error("write set:remove_directories(c), with a colon", 2)
+  end
   for position = #self.paths, 1, -1 do
     c:rmdir(self.prefix .. self.paths[position], MAY_BE_MISSING)
   end
@@ -405,8 +437,11 @@ end
 ---@param c bench.Client
 ---@param part? integer from 0, such as c.id
 ---@param of? integer number of parts, such as the number of clients
----@param given? bench.WriteOptions options of each write
-function Set:create(c, part, of, given)
+---@param options? bench.WriteOptions options of each write
+function Set:create(c, part, of, options)
+  if not is_set(self) then
+    error("write set:create(c), with a colon", 2)
+  end
   local problem = (part or of) and no_part(part, of)
   if problem then
     error(problem, 2)
@@ -418,7 +453,7 @@ function Set:create(c, part, of, given)
   for number = (part or 0) + 1, self.count, of or 1 do
     if not absent[number] then
       local handle = c:open(self:path(number), "w")
-      access.write_all(c, handle, sizes[number], CREATE_BLOCK, given)
+      access.write_all(c, handle, sizes[number], CREATE_BLOCK, options)
       c:close(handle)
     end
   end
@@ -430,6 +465,9 @@ end
 ---@param part? integer from 0, such as c.id
 ---@param of? integer number of parts, such as the number of clients
 function Set:remove(c, part, of)
+  if not is_set(self) then
+    error("write set:remove(c), with a colon", 2)
+  end
   local problem = (part or of) and no_part(part, of)
   if problem then
     error(problem, 2)
@@ -448,6 +486,9 @@ end
 ---@param popularity? bench.Popularity such as files.hot_cold { hot = 0.1, share = 0.9 }
 ---@return integer
 function Set:pick(rng, popularity)
+  if type(rng) ~= RNG then
+    error("set:pick takes the client's random numbers: write set:pick(rng), not " .. tostring(rng), 2)
+  end
   if popularity then
     return popularity(rng, self.count)
   end
@@ -458,14 +499,14 @@ end
 ---@param c bench.Client
 ---@param number integer from 1
 ---@param block? bench.Size size of one write (default "64KiB")
----@param given? bench.WriteOptions options of each write
-function Set:write_whole(c, number, block, given)
+---@param options? bench.WriteOptions options of each write
+function Set:write_whole(c, number, block, options)
   local size = self.sizes[number]
   if not size then
     error(no_file(self, number), 2)
   end
   local handle = c:open(self:path(number), "w")
-  access.write_all(c, handle, size, block, given)
+  access.write_all(c, handle, size, block, options)
   c:close(handle)
 end
 
@@ -473,65 +514,71 @@ end
 ---@param c bench.Client
 ---@param number integer from 1
 ---@param block? bench.Size size of one read (default "64KiB")
----@param given? bench.Options options of each read
-function Set:read_whole(c, number, block, given)
+---@param options? bench.Options options of each read
+function Set:read_whole(c, number, block, options)
   local size = self.sizes[number]
   if not size then
     error(no_file(self, number), 2)
   end
   local handle = c:open(self:path(number), "r")
-  access.read_all(c, handle, size, block, given)
+  access.read_all(c, handle, size, block, options)
   c:close(handle)
 end
 
----Returns the client's own files of the set, and which of them exist: the same object for
----each call of the same client. They are part c.id of the set, or all of a set that the
----client shares with no other.
+---Returns the client's own files of the set: the same object for each call of the same
+---client. They are part c.id of the set. Without `clients`, the set must belong to this
+---client alone.
 ---@param c bench.Client
 ---@param clients? integer number of clients that share the set (default: only this one)
----@return bench.FileSlots
-function Set:slots(c, clients)
+---@return bench.FilePart
+function Set:part_of(c, clients)
   local user = c.user
-  local slots = self.states[user]
-  if slots then
-    return slots
+  local part = self.parts[user]
+  if part then
+    return part
   end
-  local part = clients and c.id or 0
-  local problem = clients and no_part(part, clients)
+  local index = clients and c.id or 0
+  local problem = clients and no_part(index, clients)
   if problem then
     error(problem, 2)
   end
+  if self.is_whole or not clients and next(self.parts) ~= nil then
+    local text = "set:part_of: another client uses the file set '%s' as its own: write set:part_of(c, clients) with the number of clients, or give each client a set with set:under(directory)"
+    error(text:format(self.root), 2)
+  end
+  self.is_whole = not clients
   clients = clients or 1
   local order, place = {}, {} ---@type integer[], integer[]
-  local total = math.max(0, (self.count - part - 1) // clients + 1)
+  local total = math.max(0, (self.count - index - 1) // clients + 1)
   local first_free, last_free = 1, total
-  for index = 1, total do
-    local number = part + 1 + (index - 1) * clients
+  for position_in_part = 1, total do
+    local number = index + 1 + (position_in_part - 1) * clients
     local position
     if self.absent[number] then
       position, last_free = last_free, last_free - 1
     else
       position, first_free = first_free, first_free + 1
     end
-    order[position], place[index] = number, position
+    order[position], place[position_in_part] = number, position
   end
-  slots = setmetatable({
+  part = setmetatable({
     count = first_free - 1,
     total = total,
     set = self,
-    part = part,
+    index = index,
     of = clients,
     order = order,
     place = place,
-  }, Slots)
-  self.states[user] = slots
-  return slots
+    lengths = {},
+  }, Part)
+  self.parts[user] = part
+  return part
 end
 
 ---Returns one of the client's files that exist, or nil if there is none.
 ---@param rng bench.Rng
 ---@return integer?
-function Slots:existing(rng)
+function Part:existing(rng)
   if self.count == 0 then
     return nil
   end
@@ -541,69 +588,121 @@ end
 ---Returns one of the client's files that do not exist, or nil if all exist.
 ---@param rng bench.Rng
 ---@return integer?
-function Slots:free(rng)
+function Part:free(rng)
   if self.count == self.total then
     return nil
   end
   return self.order[rng:int(self.count + 1, self.total)]
 end
 
----Returns the position of a file in the order of its slots, or nil if it is another
+---Returns the position of a file in the order of its part, or nil if it is another
 ---client's.
----@param slots bench.FileSlots
+---@param part bench.FilePart
 ---@param number integer
 ---@return integer?
-local function position_of(slots, number)
-  return slots.place[(number - 1 - slots.part) / slots.of + 1]
+local function position_of(part, number)
+  return part.place[(number - 1 - part.index) / part.of + 1]
+end
+
+---Returns the error about a file that is not in a part.
+---@param number any
+---@return string
+local function not_in_part(number)
+  return ("file %s is not one of the client's files"):format(tostring(number))
+end
+
+---Returns whether a value is a size in bytes.
+---@param size any
+---@return boolean
+local function is_size(size)
+  return type(size) == "number" and size >= 0 and size == math.floor(size)
+end
+
+---Returns the error about a value that is not a size.
+---@param name string the function that was given it
+---@param size any
+---@return string
+local function no_size(name, size)
+  return ("%s: the size must be a whole number of bytes, not %s"):format(name, tostring(size))
 end
 
 ---Exchanges the files at two positions.
----@param slots bench.FileSlots
+---@param part bench.FilePart
 ---@param first integer
 ---@param second integer
-local function swap(slots, first, second)
-  local order, place, part, of = slots.order, slots.place, slots.part, slots.of
+local function swap(part, first, second)
+  local order, place, index, of = part.order, part.place, part.index, part.of
   local one, other = order[first] or 0, order[second] or 0
   order[first], order[second] = other, one
-  place[(other - 1 - part) / of + 1] = first
-  place[(one - 1 - part) / of + 1] = second
+  place[(other - 1 - index) / of + 1] = first
+  place[(one - 1 - index) / of + 1] = second
 end
 
 ---Returns whether a file of the client exists.
 ---@param number integer
 ---@return boolean
-function Slots:has(number)
+function Part:has(number)
   local position = position_of(self, number)
   return position ~= nil and position <= self.count
 end
 
----Records that a file exists now.
+---Returns the size that a file has now, in bytes. For a file that does not exist, it is the
+---size in the set.
 ---@param number integer
-function Slots:created(number)
+---@return integer
+function Part:size(number)
+  if not position_of(self, number) then
+    error(not_in_part(number), 2)
+  end
+  return self.lengths[number] or self.set.sizes[number] or 0
+end
+
+---Records that a file exists now, and its size.
+---@param number integer
+---@param size? integer size in bytes (default: the size in the set)
+function Part:created(number, size)
   local position = position_of(self, number)
   if not position then
-    error(("file %s is not one of the client's slots"):format(tostring(number)), 2)
+    error(not_in_part(number), 2)
   end
+  if size ~= nil and not is_size(size) then
+    error(no_size("part:created", size), 2)
+  end
+  self.lengths[number] = size
   if position > self.count then
     self.count = self.count + 1
     swap(self, position, self.count)
   end
 end
 
+---Records that the size of a file changed.
+---@param number integer
+---@param size integer size in bytes
+function Part:resized(number, size)
+  if not position_of(self, number) then
+    error(not_in_part(number), 2)
+  end
+  if not is_size(size) then
+    error(no_size("part:resized", size), 2)
+  end
+  self.lengths[number] = size
+end
+
 ---Records that a file was deleted.
 ---@param number integer
-function Slots:deleted(number)
+function Part:deleted(number)
   local position = position_of(self, number)
   if not position then
-    error(("file %s is not one of the client's slots"):format(tostring(number)), 2)
+    error(not_in_part(number), 2)
   end
+  self.lengths[number] = nil
   if position <= self.count then
     swap(self, position, self.count)
     self.count = self.count - 1
   end
 end
 
-local check_hot_cold = options.checker("files.hot_cold", {
+local check_hot_cold = checks.checker("files.hot_cold", {
   { name = "hot", type = "float", default = 0.1, min = 0, max = 1 },
   { name = "share", type = "float", default = 0.9, min = 0, max = 1 },
 })
@@ -614,10 +713,10 @@ local check_hot_cold = options.checker("files.hot_cold", {
 
 ---Returns a popularity of two classes: with the defaults, nine of ten choices fall on the
 ---first tenth of the files.
----@param given? bench.files.HotCold
+---@param options? bench.files.HotCold
 ---@return bench.Popularity
-function M.hot_cold(given)
-  local checked = check_hot_cold(given)
+function M.hot_cold(options)
+  local checked = check_hot_cold(options)
   local hot, share = checked.hot, checked.share
   return function(rng, count)
     local last = math.floor(count * hot + 0.5)
@@ -633,7 +732,7 @@ end
 ---@param skew? number 0 to 100 (default 1)
 ---@return bench.Popularity
 function M.zipf(skew)
-  local exponent = options.value(skew, { name = "files.zipf: the skew", type = "float", default = 1, min = 0, max = 100 })
+  local exponent = checks.value(skew, { name = "files.zipf: the skew", type = "float", default = 1, min = 0, max = 100 })
   return function(rng, count)
     return rng:zipf(count, exponent)
   end

@@ -24,14 +24,14 @@ local access = require("@bench/access")
 local clients = require("@bench/clients")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
 ---@class (exact) bench.homes.Options
 ---@field directory string the directory of all homes; the directory above it must exist
 ---@field files? integer number of files that a person can have (default 60)
----@field per_directory? integer number of files in a directory (default 12)
+---@field per_directory? integer number of files in a directory (default 20)
 ---@field size? bench.Size|bench.Distribution size of a file (default: lognormal, median 4722 B, sigma 2.38, at most 8 MiB)
 ---@field exists? number share of the files that exist at first, from 0 to 1 (default 0.8)
 ---@field block? bench.Size size of one read or write (default "64KiB")
@@ -50,10 +50,10 @@ local M = {}
 ---@field delete bench.Section deletes a file, if there is one
 ---@field work bench.Section one of these by weight, and a pause
 
-local check = options.checker("@bench/homes", {
+local check = checks.checker("@bench/homes", {
   { name = "directory", type = "path", needed = "a directory", example = '"home"' },
   { name = "files", type = "int", default = 60, min = 1, max = 100000 },
-  { name = "per_directory", type = "int", default = 12, min = 1, max = 100000 },
+  { name = "per_directory", type = "int", default = 20, min = 1, max = 100000 },
   { name = "size", type = "sizes", default = distributions.lognormal(4722, 2.38, { max = "8MiB" }) },
   { name = "exists", type = "float", default = 0.8, min = 0, max = 1 },
   { name = "block", type = "size", default = "64KiB", min = 1, max = 64 * 1024 * 1024 },
@@ -61,13 +61,13 @@ local check = options.checker("@bench/homes", {
 })
 
 ---Makes the homes of people. Call it at the top of the script.
----@param given bench.homes.Options
+---@param options bench.homes.Options
 ---@return bench.homes.Homes
-function M.new(given)
-  local checked = check(given)
+function M.new(options)
+  local checked = check(options)
   local root, block = checked.directory, checked.block
   -- Everybody has files of the same sizes, each in a directory of its own.
-  local template = files.set({
+  local template = files.set_for_module({
     root = "files",
     files = checked.files,
     per_directory = checked.per_directory,
@@ -97,9 +97,9 @@ function M.new(given)
     local first = rng:int(1, set.count)
     local directory = set:directory(first)
     c:list(directory)
-    local slots = set:slots(c)
+    local part = set:part_of(c)
     for number = first, math.min(first + rng:int(0, 4), set.count) do
-      if slots:has(number) and set:directory(number) == directory then
+      if part:has(number) and set:directory(number) == directory then
         c:stat(set:path(number))
       end
     end
@@ -109,7 +109,7 @@ function M.new(given)
   ---@param rng bench.Rng
   local function read(c, rng)
     local set = set_of(c)
-    local number = set:slots(c):existing(rng)
+    local number = set:part_of(c):existing(rng)
     if number then
       set:read_whole(c, number, block)
     end
@@ -119,7 +119,7 @@ function M.new(given)
   ---@param rng bench.Rng
   local function save(c, rng)
     local set = set_of(c)
-    local number = set:slots(c):existing(rng)
+    local number = set:part_of(c):existing(rng)
     if not number then
       return
     end
@@ -136,11 +136,11 @@ function M.new(given)
   ---@param rng bench.Rng
   local function create(c, rng)
     local set = set_of(c)
-    local slots = set:slots(c)
-    local number = slots:free(rng)
+    local part = set:part_of(c)
+    local number = part:free(rng)
     if number then
       set:write_whole(c, number, block)
-      slots:created(number)
+      part:created(number)
     end
   end
 
@@ -148,11 +148,11 @@ function M.new(given)
   ---@param rng bench.Rng
   local function delete(c, rng)
     local set = set_of(c)
-    local slots = set:slots(c)
-    local number = slots:existing(rng)
+    local part = set:part_of(c)
+    local number = part:existing(rng)
     if number then
       c:delete(set:path(number))
-      slots:deleted(number)
+      part:deleted(number)
     end
   end
 
@@ -199,7 +199,7 @@ function M.new(given)
       clients.pause(c, rng, checked.think)
     end,
   }
-  return homes
+  return clients.sections("@bench/homes", homes)
 end
 
 return M

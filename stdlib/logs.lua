@@ -20,7 +20,7 @@
 local clients = require("@bench/clients")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -39,7 +39,7 @@ local M = {}
 ---@field append bench.Section appends an entry to the client's log, and rotates it first if it is full
 ---@field tail bench.Section opens the client's log a second time and reads its end
 
-local check = options.checker("@bench/logs", {
+local check = checks.checker("@bench/logs", {
   { name = "directory", type = "path", needed = "a directory", example = '"logs"' },
   { name = "entry", type = "sizes", default = distributions.lognormal(200, 1, { min = 20, max = "64KiB" }) },
   { name = "rotate", type = "size", default = "1MiB", min = 1 },
@@ -59,10 +59,10 @@ local check = options.checker("@bench/logs", {
 local KEPT_OPEN = { reopen = true }
 
 ---Makes the logs of one kind of program.
----@param given bench.logs.Options
+---@param options bench.logs.Options
 ---@return bench.logs.Log
-function M.new(given)
-  local checked = check(given)
+function M.new(options)
+  local checked = check(options)
   local root, keep = checked.directory, checked.keep
 
   ---@param c bench.Client
@@ -146,7 +146,7 @@ function M.new(given)
       c:close(handle)
     end,
   }
-  return log
+  return clients.sections("@bench/logs", log)
 end
 
 return M

@@ -23,7 +23,7 @@ local access = require("@bench/access")
 local clients = require("@bench/clients")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -50,8 +50,8 @@ local OPTIONS = {
   { name = "block", type = "size", default = "64KiB", min = 1, max = 64 * 1024 * 1024 },
 }
 
-local check_maildir = options.checker("mail.maildir", OPTIONS)
-local check_mbox = options.checker("mail.mbox", OPTIONS)
+local check_maildir = checks.checker("mail.maildir", OPTIONS)
+local check_mbox = checks.checker("mail.mbox", OPTIONS)
 
 ---The state of a maildir: messages are numbered from 0 on. Those before `first` are
 ---deleted, those before `unread` are in cur, those before `next` in new.
@@ -62,10 +62,10 @@ local check_mbox = options.checker("mail.mbox", OPTIONS)
 ---@field sizes table<integer, integer> by place in the circle
 
 ---Makes mailboxes in maildir format.
----@param given bench.mail.Options
+---@param options bench.mail.Options
 ---@return bench.mail.Mailboxes
-function M.maildir(given)
-  local checked = check_maildir(given)
+function M.maildir(options)
+  local checked = check_maildir(options)
   local root, block = checked.directory, checked.block
   local most = checked.messages ---@type integer
 
@@ -167,14 +167,14 @@ function M.maildir(given)
       end
     end,
   }
-  return mailboxes
+  return clients.sections("@bench/mail", mailboxes)
 end
 
 ---Makes mailboxes in mbox format.
----@param given bench.mail.Options
+---@param options bench.mail.Options
 ---@return bench.mail.Mailboxes
-function M.mbox(given)
-  local checked = check_mbox(given)
+function M.mbox(options)
+  local checked = check_mbox(options)
   local root, most, block = checked.directory, checked.messages, checked.block
 
   ---@param c bench.Client
@@ -252,7 +252,7 @@ function M.mbox(given)
 
     expunge = empty,
   }
-  return mailboxes
+  return clients.sections("@bench/mail", mailboxes)
 end
 
 return M

@@ -2,9 +2,9 @@
 --
 -- A player opens a title, reads ahead a few seconds of it at once, and then reads
 -- each block when its turn comes. The times follow the bit rate and not the
--- server: if the server is slow, reads are due before it gets to them, so that a
--- response time above the read-ahead is a picture that stands still. A camera
--- writes a file in the same way. This is how players with a buffer of fixed size
+-- server: if the server is slow, reads are due before it gets to them. A response
+-- time longer than the read-ahead would stall playback. A camera writes a file in
+-- the same way. This is how players with a buffer of fixed size
 -- read a file of constant bit rate. The defaults (8 Mbit/s, as a film in high
 -- definition has, blocks of 256 KiB, 4 s ahead) are a guess.
 --
@@ -22,7 +22,7 @@
 
 local clients = require("@bench/clients")
 local files = require("@bench/files")
-local options = require("@bench/options")
+local checks = require("@bench/options")
 
 local M = {}
 
@@ -42,7 +42,7 @@ local M = {}
 ---@field play bench.Section plays one title from start to end
 ---@field record bench.Section records one file, which replaces the client's previous recording
 
-local check = options.checker("@bench/media", {
+local check = checks.checker("@bench/media", {
   { name = "directory", type = "path", needed = "a directory", example = '"films"' },
   { name = "titles", type = "int", default = 8, min = 1, max = 100000 },
   { name = "size", type = "sizes", default = "16MiB" },
@@ -53,14 +53,14 @@ local check = options.checker("@bench/media", {
 })
 
 ---Makes a library of titles. Call it at the top of the script.
----@param given bench.media.Options
+---@param options bench.media.Options
 ---@return bench.media.Library
-function M.new(given)
-  local checked = check(given)
+function M.new(options)
+  local checked = check(options)
   local root = checked.directory
   local block = checked.block ---@type integer
   local popularity = files.zipf(checked.skew)
-  local titles = files.set({
+  local titles = files.set_for_module({
     root = root,
     files = checked.titles,
     per_directory = checked.titles,
@@ -139,7 +139,7 @@ function M.new(given)
       own.at = own.at + math.max(size * time_of_a_byte, 1000)
     end,
   }
-  return library
+  return clients.sections("@bench/media", library)
 end
 
 return M

@@ -4,15 +4,15 @@
 -- sizes and durations to numbers, and raises an error that names the line of the
 -- script, not a line of the module:
 --
---   local options = require("@bench/options")
---   local check = options.checker("@team/report", {
+--   local checks = require("@bench/options")
+--   local check = checks.checker("@team/report", {
 --     { name = "directory", type = "string", needed = "a directory", example = '"team"' },
 --     { name = "files", type = "int", default = 20, min = 1 },
 --     { name = "size", type = "size", default = "256KiB", min = 1 },
 --   })
 --
---   function M.write(c, rng, given)
---     local checked = check(given) -- { directory = …, files = …, size = … in bytes }
+--   function M.write(c, rng, options)
+--     local checked = check(options) -- { directory = …, files = …, size = … in bytes }
 --
 -- A check takes some microseconds, so a function that is called in each
 -- iteration should rather be made by a function that checks the options once.
@@ -193,17 +193,24 @@ end
 ---@return string?
 local function value_of(option, value)
   local result, problem = CONVERT[option.type](value)
-  problem = problem or outside(result, option.min, option.max) or not_chosen(result, option.choices)
-  return result, problem
+  if problem then
+    return nil, problem
+  end
+  local checked = result ---@type any
+  if type(value) ~= "function" and (option.type == "sizes" or option.type == "durations") then
+    -- The one value that the function returns.
+    checked = checked()
+  end
+  return result, outside(checked, option.min, option.max) or not_chosen(checked, option.choices)
 end
 
 ---Returns a function that checks a table of options and returns a new table with the
----converted values and the defaults. Its second argument says whose line an error
----names, as that of `error` does: 1 is the line that calls the checker, and 2, the
----default, the line that calls the function in which that is.
+---converted values and the defaults. `level` chooses the line that an error names. 2
+---(default): the caller of the module's function in which the checker is called. 3: the
+---caller of that caller.
 ---@param module string the name of the module in errors, such as "@bench/office"
 ---@param declared bench.options.Option[]
----@return fun(given: any, level?: integer): any
+---@return fun(options: any, level?: integer): any
 function M.checker(module, declared)
   ---@type table<string, bench.options.Option>
   local known = {}
@@ -235,17 +242,17 @@ function M.checker(module, declared)
     end
   end
 
-  ---@param given any
+  ---@param options any
   ---@return any
   ---@return string?
-  local function checked(given)
-    if given == nil and not needs then
-      given = {}
+  local function checked(options)
+    if options == nil and not needs then
+      options = {}
     end
-    if type(given) ~= "table" then
-      return nil, needs or ("%s takes a table of options, not %s"):format(module, shown(given))
+    if type(options) ~= "table" then
+      return nil, needs or ("%s takes a table of options, not %s"):format(module, shown(options))
     end
-    for name in pairs(given) do
+    for name in pairs(options) do
       if not known[name] then
         local text = "%s has no option '%s'; its options are %s"
         return nil, text:format(module, tostring(name), table.concat(names, ", "))
@@ -254,8 +261,8 @@ function M.checker(module, declared)
     local values = {}
     for _, option in ipairs(declared) do
       local name = option.name
-      if given[name] ~= nil then
-        local value, problem = value_of(option, given[name])
+      if options[name] ~= nil then
+        local value, problem = value_of(option, options[name])
         if problem then
           return nil, ("%s: %s%s"):format(module, name, problem)
         end
@@ -270,8 +277,8 @@ function M.checker(module, declared)
     return values
   end
 
-  return function(given, level)
-    local values, problem = checked(given)
+  return function(options, level)
+    local values, problem = checked(options)
     if problem then
       error(problem, (level or 2) + 1)
     end
@@ -310,7 +317,7 @@ end
 ---Returns a quantity as `read_quantity` does, or raises an error.
 ---@param value any
 ---@param what string the beginning of an error, such as "distributions.gamma: the mean"
----@param level? integer whose line an error names (default 2: the line that calls the function in which this is called)
+---@param level? integer the caller that an error names. 2 (default): the caller of the function that calls `quantity`; 3: the caller of that caller
 ---@return number
 ---@return "size"|"duration"|nil
 function M.quantity(value, what, level)
@@ -324,7 +331,7 @@ end
 ---Returns a value of one of the types of options.
 ---@param value any
 ---@param option bench.options.Option its name is the beginning of an error, such as "access.sequential: the block"
----@param level? integer whose line an error names (default 2)
+---@param level? integer the caller that an error names, as for `quantity` (default 2)
 ---@return any
 function M.value(value, option, level)
   if value == nil and option.default ~= nil then

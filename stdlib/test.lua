@@ -4,8 +4,19 @@
 -- tests, and each of them then runs in the sandbox of scripts. A test fails at
 -- its first expectation that does not hold, and at any error. In a test, functions
 -- of bench that belong to the top level of a script can be called too.
+--
+--   local office = require("@bench/office")
+--   local test = require("@bench/test")
+--
+--   test.it("an edit replaces the document", function()
+--     local operations = test.record(function(c, rng)
+--       office.edit(c, rng, { directory = "team" })
+--     end)
+--     test.expect(operations):to_be_balanced()
+--     test.expect(operations):to_contain { kind = "rename" }
+--   end)
 
----What the program gives this module.
+---The native functions of this module.
 ---@class bench.test.Native
 ---@field describe fun(name: string, body: fun())
 ---@field it fun(name: string, body: fun())
@@ -109,8 +120,8 @@ function M.after_each(body)
 end
 
 ---Returns the operations that a function makes as a client's setup, iteration or
----teardown, at most 100,000. Think time belongs to the operation after it, so that
----after the last operation is not seen.
+---teardown. A list of more than 100,000 operations is an error. Think time belongs to
+---the operation after it, so that after the last operation is not seen.
 ---@param body fun(c: bench.Client, rng: bench.Rng)
 ---@param options? bench.test.RecordOptions
 ---@return bench.test.Operations
@@ -119,9 +130,9 @@ function M.record(body, options)
 end
 
 ---Returns the operations of a script, in the order in which `smbench compile`
----writes them, at most 100,000. The path is relative to the directory of the file,
----or "@scripts/NAME" for a ready workload.
----What the script prints is dropped.
+---writes them. A list of more than 100,000 operations is an error. The path is
+---relative to the directory of the file, or "@scripts/NAME" for a ready workload. What
+---the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.StreamOptions
 ---@return bench.test.Operations
@@ -130,8 +141,7 @@ function M.stream(path, options)
 end
 
 ---Runs a script, named as for `test.stream`, and returns the summary of the run, as in
----summary.json. Nothing of
----it is kept. What the script prints is dropped.
+---summary.json. No file of the run is kept. What the script prints is dropped.
 ---@param path string such as "./office.lua"
 ---@param options? bench.test.RunOptions
 ---@return table
@@ -139,7 +149,7 @@ function M.run(path, options)
   return native.run(path, options)
 end
 
----What is expected of a value. One of its methods, a matcher, has to be called.
+---An expectation about a value. Call one of its matchers.
 ---@class bench.test.Expectation
 ---@field private value any
 ---@field private number integer

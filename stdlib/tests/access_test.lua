@@ -40,6 +40,7 @@ describe("an iterator", function()
       access.backward("5ms", 1)
     end):to_fail("access.backward: the size must be")
     local _, message = pcall(function()
+      ---@diagnostic disable-next-line: param-type-mismatch
       access.sequential(10, 1.5)
     end)
     expect(message):to_match("access_test%.lua:%d+: access%.sequential")
@@ -49,8 +50,8 @@ end)
 describe("a pattern", function()
   it("never reaches beyond the file, whatever its size", function()
     local patterns = {
-      access.random({ length = "4KiB" }),
-      access.random({ length = distributions.uniform(1, 100000), align = 512 }),
+      access.random({ block = "4KiB" }),
+      access.random({ block = distributions.uniform(1, 100000), align = 512 }),
       access.zipf({ block = 4096 }),
       access.zipf({ block = 4096, skew = 0 }),
     }
@@ -68,7 +69,7 @@ describe("a pattern", function()
   end)
 
   it("draws every aligned offset equally often", function()
-    local pattern = access.random({ length = "4KiB", align = "4KiB" })
+    local pattern = access.random({ block = "4KiB", align = "4KiB" })
     local rng, counts = bench.rng("aligned"), {}
     for _ = 1, 10000 do
       local offset, length = pattern(rng, 4 * 4096)

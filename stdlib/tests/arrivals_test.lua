@@ -185,13 +185,16 @@ describe("wrong use", function()
 
   it("of options is refused with the line of the script", function()
     local _, message = pcall(function()
+      ---@diagnostic disable-next-line: missing-fields, param-type-mismatch
       arrivals.bursts({ on = "2s", of = "8s" })
     end)
     expect(message):to_match("arrivals_test%.lua:%d+: arrivals%.bursts has no option 'of'; its options are on, off, idle, periods, shape")
     expect(function()
+      ---@diagnostic disable-next-line: missing-fields, param-type-mismatch
       arrivals.bursts({ on = "2s" })
     end):to_fail('arrivals.bursts needs options with the mean length of a pause, such as { off = "8s" }')
     expect(function()
+      ---@diagnostic disable-next-line: param-type-mismatch
       arrivals.batches("5ms")
     end):to_fail('arrivals.batches: the size must be a whole number, not "5ms"')
     expect(function()

@@ -1,5 +1,6 @@
 local clients = require("@bench/clients")
 local distributions = require("@bench/distributions")
+local mail = require("@bench/mail")
 local test = require("@bench/test")
 local it, expect = test.it, test.expect
 
@@ -29,4 +30,23 @@ it("a pause below a microsecond is left out, and a longer one is think time", fu
   end)
   expect(operations[1].after):never():to_be(500)
   expect(operations[2].after):to_be(2000000)
+end)
+
+it("a function that is called with a colon is refused with the right call", function()
+  local boxes = mail.maildir({ directory = "mail" })
+  for _, name in ipairs({ "prepare", "clean", "prepare_client", "clean_client", "deliver", "read", "expunge" }) do
+    expect(function()
+      test.record(function(c, rng)
+        ---@diagnostic disable-next-line: redundant-parameter
+        boxes[name](boxes --[[@as any]], c, rng)
+      end)
+    end):to_fail("@bench/mail: a function was called with a colon: write a dot, such as x.prepare(c, rng)")
+  end
+end)
+
+it("a function that a module does not have is refused with those it has", function()
+  local boxes = mail.maildir({ directory = "mail" })
+  expect(function()
+    return (boxes --[[@as any]]).delivr
+  end):to_fail("@bench/mail has no function 'delivr'; it has clean, clean_client, deliver, expunge, prepare, prepare_client, read")
 end)

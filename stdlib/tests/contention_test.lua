@@ -1,3 +1,6 @@
+-- A value that is nil fails the test anyway.
+---@diagnostic disable: need-check-nil
+
 local contention = require("@bench/contention")
 local test = require("@bench/test")
 local it, expect = test.it, test.expect
@@ -45,8 +48,10 @@ end)
 
 it("wrong policies and kinds of caching are refused", function()
   expect(function()
+    ---@diagnostic disable-next-line: assign-type-mismatch
     contention.new({ directory = "shared", caching = "lock" })
   end):to_fail('@bench/contention: caching must be "lease" or "oplock", not "lock"')
+  ---@diagnostic disable-next-line: assign-type-mismatch
   local shared = contention.new({ directory = "shared", on_break = { policy = "igore" } })
   expect(function()
     test.record(shared.hold)

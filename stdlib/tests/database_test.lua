@@ -1,3 +1,6 @@
+-- A value that is nil fails the test anyway.
+---@diagnostic disable: need-check-nil
+
 local database = require("@bench/database")
 local test = require("@bench/test")
 local describe, it, expect = test.describe, test.it, test.expect
@@ -48,7 +51,7 @@ describe("a transaction", function()
         if last and operation.offset <= last then
           expect(operation.offset):to_be("above the offset of the lock before")
         end
-        last = operation.offset
+        last = operation.offset --[[@as integer]]
       elseif operation.kind == "flush" then
         last = nil
       end
@@ -62,7 +65,7 @@ describe("a transaction", function()
       if operation.kind == "write" then
         expect(operation.path):to_be("db/test-0.wal")
         expect(operation.offset):to_be(at)
-        at = at + operation.length
+        at = at + operation.length --[[@as integer]]
       end
     end
     expect(at):to_be_at_least(50 * 4120)
@@ -77,7 +80,7 @@ describe("a checkpoint", function()
     for _, operation in ipairs(operations) do
       if operation.kind == "write" and operation.path == "db/data.db" then
         expect(operation.offset > last):to_be(true)
-        last = operation.offset
+        last = operation.offset --[[@as integer]]
         pages = pages + 1
       elseif operation.kind == "truncate" then
         expect(operation.path):to_be("db/test-0.wal")
@@ -101,6 +104,7 @@ it("a database is created whole", function()
   expect(last.offset + last.length):to_be(300 * 8192)
   expect(operations):to_be_balanced()
   expect(function()
+    ---@diagnostic disable-next-line: assign-type-mismatch
     database.new({ directory = "db", locks = "maybe" })
   end):to_fail('@bench/database: locks must be "try" or "wait" or "none", not "maybe"')
 end)

@@ -207,8 +207,9 @@ describe("mixture", function()
 
   it("refuses a part that is no distribution", function()
     expect(function()
+      ---@diagnostic disable-next-line: assign-type-mismatch
       distributions.mixture({ { 1, "64KiB" } })
-    end):to_fail("distributions.mixture: entry 1 has a distribution after its weight, not 64KiB")
+    end):to_fail('distributions.mixture: entry 1 must be a weight and a distribution, such as { 70, distributions.constant("16KiB") }, not "64KiB" after the weight')
   end)
 end)
 

@@ -37,6 +37,7 @@ describe("a set", function()
     expect(set:size(50)):to_be(4096)
     for _, number in ipairs({ 0, 51, 1.5, -1 }) do
       expect(function()
+        ---@diagnostic disable-next-line: param-type-mismatch
         set:path(number)
       end):to_fail("the file set 'fs' has files 1 to 50, and no file " .. tostring(number))
     end
@@ -195,16 +196,37 @@ describe("popularity", function()
   end)
 end)
 
-describe("slots", function()
+describe("a wrong call", function()
+  local set = files.set({ root = "calls", files = 4, size = 0 })
+
+  it("of pick is refused with the right one", function()
+    expect(function()
+      set:pick(0 --[[@as any]])
+    end):to_fail("files_test.lua:204: set:pick takes the client's random numbers: write set:pick(rng), not 0")
+  end)
+
+  it("with a dot is refused with the right one", function()
+    test.record(function(c)
+      for _, name in ipairs({ "create_directories", "remove_directories", "create", "remove" }) do
+        expect(function()
+          ---@diagnostic disable-next-line: missing-parameter
+          set[name](c)
+        end):to_fail(("write set:%s(c), with a colon"):format(name))
+      end
+    end)
+  end)
+end)
+
+describe("parts", function()
   local set = files.set({ root = "fs", files = 40, size = 10, exists = 0.5 })
 
   it("divide a set among clients, and know what exists", function()
     local seen, existing = {}, 0
     test.record(function(c)
-      local slots = set:slots(c, 3)
-      existing = existing + slots.count
+      local part = set:part_of(c, 3)
+      existing = existing + part.count
       for number = 1, set.count do
-        if slots:has(number) then
+        if part:has(number) then
           expect(seen[number]):to_be(nil)
           seen[number] = true
           expect(set:exists_at_first(number)):to_be(true)
@@ -217,30 +239,30 @@ describe("slots", function()
   it("return files that exist and files that do not, through every change", function()
     local own = files.set({ root = "own", files = 40, size = 10, exists = 0.5 })
     test.record(function(c, rng)
-      local slots = own:slots(c, 2)
+      local part = own:part_of(c, 2)
       local exists = {}
       for number = 1 + c.id, own.count, 2 do
         exists[number] = own:exists_at_first(number)
       end
       for _ = 1, 300 do
-        local new, old = slots:free(rng), slots:existing(rng)
+        local new, old = part:free(rng), part:existing(rng)
         if new and (rng:bool() or not old) then
           expect(exists[new]):to_be(false)
-          slots:created(new)
-          slots:created(new)
+          part:created(new)
+          part:created(new)
           exists[new] = true
         elseif old then
           expect(exists[old]):to_be(true)
-          slots:deleted(old)
-          slots:deleted(old)
+          part:deleted(old)
+          part:deleted(old)
           exists[old] = false
         end
         local count = 0
         for number, there in pairs(exists) do
-          expect(slots:has(number)):to_be(there)
+          expect(part:has(number)):to_be(there)
           count = count + (there and 1 or 0)
         end
-        expect(slots.count):to_be(count)
+        expect(part.count):to_be(count)
       end
     end, { clients = 2 })
   end)
@@ -249,29 +271,75 @@ describe("slots", function()
     local full = files.set({ root = "full", files = 4, size = 0 })
     local empty = files.set({ root = "empty", files = 4, size = 0, exists = 0 })
     test.record(function(c, rng)
-      expect(full:slots(c):free(rng)):to_be(nil)
-      expect(empty:slots(c):existing(rng)):to_be(nil)
-      expect(full:slots(c).total):to_be(4)
+      expect(full:part_of(c):free(rng)):to_be(nil)
+      expect(empty:part_of(c):existing(rng)):to_be(nil)
+      expect(full:part_of(c).total):to_be(4)
     end)
   end)
 
   it("are the same object for each call of a client, and refuse other clients' files", function()
     local own = files.set({ root = "again", files = 4, size = 0 })
     test.record(function(c)
-      local slots = own:slots(c, 2)
-      expect(own:slots(c, 2)):to_be(slots)
+      local part = own:part_of(c, 2)
+      expect(own:part_of(c, 2)):to_be(part)
       expect(function()
-        slots:created(2)
-      end):to_fail("file 2 is not one of the client's slots")
+        part:created(2)
+      end):to_fail("file 2 is not one of the client's files")
       expect(function()
-        slots:deleted(5)
-      end):to_fail("file 5 is not one of the client's slots")
+        part:deleted(5)
+      end):to_fail("file 5 is not one of the client's files")
     end)
     expect(function()
       test.record(function(c)
-        own:slots(c, 2)
+        own:part_of(c, 2)
       end, { id = 2 })
     end):to_fail("part 2 of 2 of a file set")
+  end)
+
+  it("know how large their files are now", function()
+    local own = files.set({ root = "sizes", files = 4, size = 10, exists = 0.5 })
+    test.record(function(c, rng)
+      local part = own:part_of(c, 2)
+      local there, free = part:existing(rng) or 0, part:free(rng) or 0
+      expect(part:size(there)):to_be(10)
+      part:resized(there, 30)
+      expect(part:size(there)):to_be(30)
+      part:created(free, 20)
+      expect(part:size(free)):to_be(20)
+      part:deleted(free)
+      part:created(free)
+      expect(part:size(free)):to_be(10)
+      expect(own:size(there)):to_be(10)
+      expect(function()
+        part:resized(there, -1)
+      end):to_fail("part:resized: the size must be a whole number of bytes, not -1")
+      expect(function()
+        ---@diagnostic disable-next-line: param-type-mismatch
+        part:created(there, 1.5)
+      end):to_fail("part:created: the size must be a whole number of bytes, not 1.5")
+      expect(function()
+        part:size(4 - c.id)
+      end):to_fail("is not one of the client's files")
+    end, { clients = 2 })
+  end)
+
+  it("are all of a set only for its only client", function()
+    local shared = files.set({ root = "shared", files = 4, size = 0 })
+    local text = "set:part_of: another client uses the file set 'shared' as its own: write set:part_of(c, clients) with the number of clients, or give each client a set with set:under(directory)"
+    expect(function()
+      test.record(function(c)
+        shared:part_of(c)
+      end, { clients = 2 })
+    end):to_fail(text)
+    local divided = files.set({ root = "divided", files = 4, size = 0 })
+    expect(function()
+      test.record(function(c)
+        divided:part_of(c, c.id == 0 and 2 or nil)
+      end, { clients = 2 })
+    end):to_fail("set:part_of: another client uses the file set 'divided'")
+    test.record(function(c)
+      expect(shared:under(c.user):part_of(c).total):to_be(4)
+    end, { clients = 2 })
   end)
 end)
 
@@ -309,6 +377,7 @@ describe("a set from a scan", function()
 
   it("refuses what is no tree", function()
     expect(function()
+      ---@diagnostic disable-next-line: missing-fields
       files.from_scan({} --[[@as any]], { root = "copy" })
     end):to_fail('files.from_scan takes a tree, such as bench.tree("tree.json")')
     expect(function()

@@ -1,8 +1,9 @@
+local distributions = require("@bench/distributions")
 local office = require("@bench/office")
 local test = require("@bench/test")
 local it, expect = test.it, test.expect
 
-local TEAM = { folder = "team", documents = 2, size = "100KiB", block = "64KiB" }
+local TEAM = { directory = "team", documents = 2, size = "100KiB", block = "64KiB" }
 
 local function with_team(activity)
   return function(c, rng)
@@ -40,6 +41,38 @@ it("sizes and durations are numbers or strings", function()
       office.edit(c, rng, options)
     end)
   end
-  local strings = recorded({ folder = "d", size = "100KiB", block = "32KiB", think = "5ms" })
-  expect(recorded({ folder = "d", size = 102400, block = 32768, think = 5000000 })):to_equal(strings)
+  local strings = recorded({ directory = "d", size = "100KiB", block = "32KiB", think = "5ms" })
+  expect(recorded({ directory = "d", size = 102400, block = 32768, think = 5000000 })):to_equal(strings)
+end)
+
+it("a client reads as much of a document as it wrote last", function()
+  local options = { directory = "d", documents = 1, size = distributions.uniform(1, "256KiB"), block = "64KiB" }
+  local operations = test.record(function(c, rng)
+    office.prepare(c, rng, options)
+    for _ = 1, 20 do
+      office.edit(c, rng, options)
+      office.view(c, rng, options)
+    end
+  end)
+  local written, read = {}, {} ---@type table<string, number>, table<string, number>
+  local sizes = 0
+  for _, operation in ipairs(operations) do
+    local path = (operation.path or ""):gsub("~wrd0001.tmp", "report-001.docx")
+    if operation.kind == "open" then
+      if operation.mode == "w" then
+        written[path] = 0
+      else
+        read[path] = 0
+      end
+    elseif operation.kind == "write" then
+      written[path] = written[path] + (operation.length or 0)
+    elseif operation.kind == "read" then
+      read[path] = read[path] + (operation.length or 0)
+    elseif operation.kind == "close" and (read[path] or 0) > 0 then
+      expect(read[path]):to_be(written[path])
+      read[path] = 0
+      sizes = sizes + 1
+    end
+  end
+  expect(sizes):to_be(40)
 end)

@@ -27,7 +27,7 @@ bench.workload {
     teardown = function(c, rng) c:rmdir("all/" .. rng:pick({ "x", "y" })) end,
 }
 bench.workload { name = "b", clients = 2, iteration = function(c, rng)
-    office.edit(c, rng, { folder = "all" })
+    office.edit(c, rng, { directory = "all" })
 end }
 bench.phases { { name = "up", duration = "1s" }, { name = "on", duration = "1s" } }
 local rate = { up = { from = 0, to = 200 }, on = 50 }

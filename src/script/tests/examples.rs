@@ -135,18 +135,18 @@ fn the_module_office_checks_its_options_and_names_the_script_s_line() {
     let cases = [
         (
             "",
-            "s.lua:3: @bench/office needs options with a directory, such as { folder = \"team\" }",
+            "s.lua:3: @bench/office needs options with a directory, such as { directory = \"team\" }",
         ),
         (
-            "{ folder = 'd', documnets = 5 }",
-            "s.lua:3: @bench/office has no option 'documnets'; its options are folder, documents, size, block, think",
+            "{ directory = 'd', documnets = 5 }",
+            "s.lua:3: @bench/office has no option 'documnets'; its options are directory, documents, size, block, think",
         ),
         (
-            "{ folder = 'd', size = 'big' }",
-            "s.lua:3: @bench/office: size: \"big\" is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes",
+            "{ directory = 'd', size = 'big' }",
+            "s.lua:3: @bench/office: size: \"big\" is not a size: write a whole number of bytes or a number and a unit, such as \"4096\", \"64KiB\" or \"1.5MB\" (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB), up to 2^64 - 1 bytes; a distribution such as those of @bench/distributions is possible, too",
         ),
         (
-            "{ folder = 'd', documents = 0 }",
+            "{ directory = 'd', documents = 0 }",
             "s.lua:3: @bench/office: documents must be at least 1, not 0",
         ),
     ];
@@ -154,6 +154,6 @@ fn the_module_office_checks_its_options_and_names_the_script_s_line() {
         let message = if options.is_empty() { with("nil") } else { with(options) };
         assert_eq!(message, expected, "{options}");
     }
-    let inside = with("{ folder = 'd?' }");
+    let inside = with("{ directory = 'd?' }");
     assert!(inside.starts_with("s.lua:3: in @bench/office:"), "{inside}");
 }

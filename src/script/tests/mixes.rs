@@ -440,7 +440,7 @@ fn sizes_in_setup(script: &str, params: &[(&str, &str)], directory: &str) -> Vec
             files.apply(&operation, "setup", Order::Any, &mut HashMap::new());
         }
     }
-    let prefix = format!("{script}/{directory}");
+    let prefix = format!("smbench-{}/{directory}", script.replace('_', "-"));
     let of_set = files.lengths.iter().filter(|(path, _)| path.starts_with(&prefix));
     of_set.map(|(_, length)| *length).collect()
 }

@@ -31,7 +31,7 @@ fn the_standard_library_is_embedded_has_the_version_of_smbench_and_cannot_be_sha
     let text = "local mine = require('./@bench/office')
         local office = require('@bench/office')
         assert(mine == 'mine' and require('./@bench/office') == 'mine')
-        bench.workload { name = 'w', iteration = function(c, rng) office.edit(c, rng, { folder = 'd' }) end }";
+        bench.workload { name = 'w', iteration = function(c, rng) office.edit(c, rng, { directory = 'd' }) end }";
     let script = script(text).file("@bench/office.lua", "return 'mine'").load().unwrap();
     let modules = &script.header().modules;
     let version_of = |name: &str| {

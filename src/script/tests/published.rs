@@ -399,10 +399,10 @@ pub(super) const PUBLISHED: &[Published] = &[
             share("command_download", 10.0, &["SrRC"], Order::Whole),
             share("command_delete", 10.0, &["D"], Order::Whole),
             share("command_navigate", 10.0, &["L"], Order::Whole),
-            share("explorer_upload", 10.0, &["SLSwWCL"], Order::Whole),
-            share("explorer_download", 10.0, &["SLSrRC"], Order::Whole),
-            share("explorer_delete", 10.0, &["SLDL"], Order::Whole),
-            share("explorer_navigate", 10.0, &["LSLSLSL"], Order::Whole),
+            share("file_manager_upload", 10.0, &["SLSwWCL"], Order::Whole),
+            share("file_manager_download", 10.0, &["SLSrRC"], Order::Whole),
+            share("file_manager_delete", 10.0, &["SLDL"], Order::Whole),
+            share("file_manager_navigate", 10.0, &["LSLSLSL"], Order::Whole),
             share("open_document", 10.0, &["SwWCrRCD"], Order::Whole),
             share("save_document", 10.0, &["wWFCNS"], Order::Whole),
         ],
@@ -410,7 +410,7 @@ pub(super) const PUBLISHED: &[Published] = &[
         reads: &[],
         writes: &[],
     },
-    // Nothing is published: this holds the parts of a logon against the script's header.
+    // Nothing is published about the parts of a logon: this holds them against the script's header.
     Published {
         script: "logon_storm",
         workload: "logons",
@@ -420,7 +420,7 @@ pub(super) const PUBLISHED: &[Published] = &[
         operations: &[
             share("policies", 20.0, &["LSrRCrRCSrRCrRCSrRCrRCSrRCrRCSrRCrRCSrRCrRC"], Order::Whole),
             share("script", 20.0, &["SrRC"], Order::Whole),
-            share("folders", 20.0, &["SLSLSLSL"], Order::Whole),
+            share("directories", 20.0, &["SLSLSLSL"], Order::Whole),
             share("profile", 20.0, &["LrRCrRCrRCrRCrRCrRCrRCrRCrRCrRCrRCrRCrRC"], Order::Whole),
             share("note", 20.0, &["bWC"], Order::Any),
         ],
@@ -471,6 +471,34 @@ pub(super) const OFFICE_WRITES: &[Class] = &[
     exactly(8 * K, 2.9),
 ];
 
+/// The quantiles 0.2, 0.4, 0.6 and 0.8 of the gamma distribution with shape 1.5, as multiples of its
+/// mean. They solve `erf(sqrt(x)) - 2 * sqrt(x / pi) * exp(-x) = p` for x = 1.5 times the quantile:
+/// the left side is the regularized lower incomplete gamma function P(3/2, x) (NIST Digital Library
+/// of Mathematical Functions, 8.4.1 and 8.8.5).
+const GAMMA_QUANTILES: [f64; 4] = [0.33506, 0.62306, 0.98206, 1.54721];
+
+/// The same quantiles of the exponential distribution, `-ln(1 - p)`.
+const EXPONENTIAL_QUANTILES: [f64; 4] = [0.22314, 0.51083, 0.91629, 1.60944];
+
+/// Returns the five classes between the quantiles of a distribution with this mean.
+const fn fifths(mean: u64, quantiles: [f64; 4]) -> [Class; 5] {
+    let [a, b, c, d] = quantiles;
+    let mean = mean as f64;
+    let (a, b, c, d) = ((a * mean) as u64, (b * mean) as u64, (c * mean) as u64, (d * mean) as u64);
+    [
+        class(0, a, 20.0),
+        class(a + 1, b, 20.0),
+        class(b + 1, c, 20.0),
+        class(c + 1, d, 20.0),
+        class(d + 1, u64::MAX, 20.0),
+    ]
+}
+
+const GAMMA_128K: [Class; 5] = fifths(128 * K, GAMMA_QUANTILES);
+const GAMMA_16K: [Class; 5] = fifths(16 * K, GAMMA_QUANTILES);
+/// Only the mean was published; that sizes are exponential is a guess of the script.
+const EXPONENTIAL_16K: [Class; 5] = fifths(16 * K, EXPONENTIAL_QUANTILES);
+
 /// The sizes of files that were published.
 pub(super) struct FileSizes {
     pub script: &'static str,
@@ -487,7 +515,7 @@ pub(super) const FILE_SIZES: &[FileSizes] = &[
         params: &[("directories", "50"), ("files", "100")],
         directory: "process0/files/",
         mean: Some(16.0 * 1024.0),
-        classes: &[],
+        classes: &EXPONENTIAL_16K,
     },
     FileSizes {
         script: "chip_design",
@@ -535,21 +563,21 @@ pub(super) const FILE_SIZES: &[FileSizes] = &[
         params: &[("files", "5000"), ("threads", "5")],
         directory: "",
         mean: Some(128.0 * 1024.0),
-        classes: &[],
+        classes: &GAMMA_128K,
     },
     FileSizes {
         script: "varmail",
         params: &[("files", "5000"), ("threads", "5")],
         directory: "",
         mean: Some(16.0 * 1024.0),
-        classes: &[],
+        classes: &GAMMA_16K,
     },
     FileSizes {
         script: "webserver",
         params: &[("files", "5000")],
         directory: "pages/",
         mean: Some(16.0 * 1024.0),
-        classes: &[],
+        classes: &GAMMA_16K,
     },
     FileSizes {
         script: "network_file_server",

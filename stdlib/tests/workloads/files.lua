@@ -1,4 +1,4 @@
--- Clients that create, read and delete files of their own slots of a shared set.
+-- Clients that create, read and delete files of their own part of a shared set.
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
 
@@ -26,17 +26,17 @@ bench.workload {
     set:create(c, c.id, CLIENTS)
   end,
   iteration = function(c, rng)
-    local slots = set:slots(c, CLIENTS)
-    local new = slots:free(rng)
+    local part = set:part_of(c, CLIENTS)
+    local new = part:free(rng)
     if new then
       set:write_whole(c, new)
-      slots:created(new)
+      part:created(new)
     end
-    local old = slots:existing(rng)
+    local old = part:existing(rng)
     if old then
       set:read_whole(c, old)
       c:delete(set:path(old))
-      slots:deleted(old)
+      part:deleted(old)
     end
   end,
   teardown = function(c)

@@ -2,7 +2,7 @@
 local office = require("@bench/office")
 
 local function documents_of(c)
-  return { folder = "team-" .. c.user, documents = 3, size = "100KiB", think = "1ms" }
+  return { directory = "team-" .. c.user, documents = 3, size = "100KiB", think = "1ms" }
 end
 
 local function with_documents(activity)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use emmylua_parser::{
     LuaAst, LuaAstNode, LuaAstToken, LuaComment, LuaCommentOwner, LuaDocDescription,
-    LuaDocDescriptionOwner, LuaDocFieldKey, LuaDocTag, LuaDocTagField, LuaExpr, LuaFuncStat,
+    LuaDocDescriptionOwner, LuaDocFieldKey, LuaDocTag, LuaDocVisibilityToken, LuaExpr, LuaFuncStat,
     LuaIndexKey, LuaParser, LuaStat, LuaVarExpr, ParserConfig,
 };
 
@@ -309,7 +309,7 @@ fn free_comment(comment: &LuaComment, found: &mut Vec<Part>) {
                     variable: variable.clone().filter(|name| !name.contains('.')),
                 });
             }
-            LuaDocTag::Field(field) if is_private(&field) => {}
+            LuaDocTag::Field(field) if is_hidden(field.get_visibility_token()) => {}
             LuaDocTag::Field(field) => {
                 let class = class.as_mut().expect("a field belongs to a class");
                 class.fields.push(Field {
@@ -352,9 +352,9 @@ fn free_comment(comment: &LuaComment, found: &mut Vec<Part>) {
     }
 }
 
-fn is_private(field: &LuaDocTagField) -> bool {
-    let visibility = field.get_visibility_token();
-    visibility.is_some_and(|token| token.get_text() == "private")
+/// Returns whether a visibility hides something from scripts.
+fn is_hidden(visibility: Option<LuaDocVisibilityToken>) -> bool {
+    visibility.is_some_and(|token| ["private", "package", "internal"].contains(&token.get_text()))
 }
 
 /// Returns the variable that a statement declares or sets, such as `Client` or `bench.status`.
@@ -371,7 +371,8 @@ fn variable_of(owner: &LuaAst) -> Option<String> {
     }
 }
 
-/// Reads a function with its annotations. Returns None for one without any.
+/// Reads a function with its annotations. Returns None for one without any, and for one that is
+/// hidden from scripts.
 fn function_of(function: &LuaFuncStat) -> Option<Function> {
     let comment = function.get_left_comment()?;
     let (object, name, is_method) = match function.get_func_name()? {
@@ -396,6 +397,7 @@ fn function_of(function: &LuaFuncStat) -> Option<Function> {
     };
     for tag in comment.get_doc_tags() {
         match tag {
+            LuaDocTag::Visibility(tag) if is_hidden(tag.get_visibility_token()) => return None,
             LuaDocTag::Generic(generic) => {
                 let list = generic.get_generic_decl_list().into_iter();
                 let all = list.flat_map(|list| list.get_generic_decl().collect::<Vec<_>>());

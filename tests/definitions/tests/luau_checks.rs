@@ -96,8 +96,8 @@ fn luau_complains_about_each_mistake_in_a_script() {
             c:open("a", "q")
             c:think(rng:itn(1, 2))
             c:step("save", function() return 1 end).x = 1
-            office.edti(c, rng, { folder = "team" })
-            office.edit(c, rng, { folder = 1 })
+            office.edti(c, rng, { directory = "team" })
+            office.edit(c, rng, { directory = 1 })
             local word: number = rng:pick({ "a", "b" })
             print(word, c.idd)
           end,
