@@ -361,7 +361,7 @@ function Expectation:to_be_balanced()
   local problem = native.imbalance(value)
   local negated = rawget(self --[[@as table]], "negated") == true
   if (problem == nil) == negated then
-    local list = ("a list of %d operations"):format(#value)
+    local list = ("a list of %d operation%s"):format(#value, #value == 1 and "" or "s")
     native.fail(negated and ("expected %s not to be balanced"):format(list)
       or ("expected %s to be balanced: %s"):format(list, tostring(problem)))
   end

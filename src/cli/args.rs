@@ -76,6 +76,25 @@ pub struct StreamArgs {
     )]
     pub allow_blobs: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// Print the flags that matter most
+    ///
+    /// With a script, its parameters too.
+    #[arg(short = 'h', display_order = 1_002, action = ArgAction::SetTrue)]
+    pub short_help: bool,
+
+    /// Print every flag and what it does
+    ///
+    /// With a script, its parameters too.
+    #[arg(long, display_order = 1_003, action = ArgAction::SetTrue)]
+    pub help: bool,
+}
+
+/// The limits of scripts.
+#[derive(Clone, Debug, Args)]
+pub struct LimitArgs {
     /// Memory of the script
     ///
     /// It bounds all VMs of the script and the operations it has queued, together.
@@ -91,18 +110,19 @@ pub struct StreamArgs {
         value_parser = positive_duration, help_heading = "Script limits"
     )]
     pub script_time: Duration,
+}
 
-    /// Print the flags that matter most
-    ///
-    /// With a script, its parameters too.
-    #[arg(short = 'h', display_order = 1_002, action = ArgAction::SetTrue)]
-    pub short_help: bool,
-
-    /// Print every flag and what it does
-    ///
-    /// With a script, its parameters too.
-    #[arg(long, display_order = 1_003, action = ArgAction::SetTrue)]
-    pub help: bool,
+impl LimitArgs {
+    pub(super) fn script_limits(&self) -> ScriptLimits {
+        ScriptLimits {
+            // The allocator of a VM counts in signed numbers.
+            memory_bytes: usize::try_from(self.script_memory)
+                .unwrap_or(usize::MAX)
+                .min(isize::MAX as usize),
+            time_per_resume: self.script_time,
+            ..ScriptLimits::default()
+        }
+    }
 }
 
 /// The help flags: with one of them, the arguments that a command requires may be missing.

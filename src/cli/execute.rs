@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -52,7 +52,7 @@ use crate::run::{
     TestRunOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, Depth, READY_WORKLOADS, ScriptLimits, ScriptLocation, ScriptOptions};
+use crate::script::{self, Depth, READY_WORKLOADS, ScriptLocation, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -102,7 +102,8 @@ fn help(command: &Command) -> Result<(), RunError> {
         && let Some(InputPath::Script(location)) = &stream.input
     {
         location.file().map_or(Ok(()), check_is_there)?;
-        let parameters = script::describe(location, limits(stream)).map_err(RunError::invalid)?;
+        let parameters =
+            script::describe(location, stream.limits.script_limits()).map_err(RunError::invalid)?;
         let name = match location {
             ScriptLocation::File(path) => {
                 path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into()
@@ -149,7 +150,8 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         oplog: args.oplog,
         prepare: args.prepare,
         clean: args.clean,
-        stop_after: None,
+        stop_at: None,
+        interrupts: None,
         out: args.out.clone(),
         progress: !args.quiet,
     };
@@ -399,20 +401,28 @@ fn test(args: &TestArgs) -> Result<u8, RunError> {
         filter: args.filter.clone(),
         jobs: args.jobs(),
         timeout: args.timeout,
+        limits: args.limits.script_limits(),
         update: args.update,
         on_ci: is_ci(),
     };
     let began = Instant::now();
+    let not_kept = |error| RunError::new(ExitReason::ResultsNotKept, error);
+    if let Some(path) = &args.junit {
+        // Finds out whether the file can be written, and replaces the results of earlier tests.
+        Junit::new().write(path, Duration::ZERO).map_err(not_kept)?;
+    }
     let mut summary = TestSummary::new(Style::of_stdout());
     let mut junit = Junit::new();
     let ending = run::test(&options, |report| {
         junit.add(report);
         print(&summary.add(report)).context("standard output")
     })?;
+    junit.add_files_left(&ending.files_left);
+    let said = say(&summary.finish(&ending, began.elapsed()));
     if let Some(path) = &args.junit {
-        junit.write(path, began.elapsed()).map_err(RunError::invalid)?;
+        junit.write(path, began.elapsed()).map_err(not_kept)?;
     }
-    say(&summary.finish(&ending, began.elapsed()))?;
+    said?;
     Ok(ending.exit_code)
 }
 
@@ -478,7 +488,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             iterations: bounds.iterations,
             strict: stream.strict,
             blob_directories,
-            limits: limits(stream),
+            limits: stream.limits.script_limits(),
             ..ScriptOptions::default()
         }),
         InputPath::Document(path) => {
@@ -491,17 +501,6 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             Input::Document { path, options, seed: stream.seed, scaling }
         }
     })
-}
-
-fn limits(stream: &StreamArgs) -> ScriptLimits {
-    ScriptLimits {
-        // The allocator of a VM counts in signed numbers.
-        memory_bytes: usize::try_from(stream.script_memory)
-            .unwrap_or(usize::MAX)
-            .min(isize::MAX as usize),
-        time_per_resume: stream.script_time,
-        ..ScriptLimits::default()
-    }
 }
 
 fn say(text: &str) -> Result<(), RunError> {

@@ -1,7 +1,7 @@
 //! The results of tests as a JUnit XML file, which CI systems read.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -62,6 +62,20 @@ impl Junit {
             }
         }
         if !suite.test_cases.is_empty() {
+            self.0.add_test_suite(suite);
+        }
+    }
+
+    /// Adds an error for each file that was not tested, because the tests were interrupted.
+    pub fn add_files_left(&mut self, files: &[PathBuf]) {
+        for file in files {
+            let name = readable(&file.display().to_string());
+            let reason = "the tests were interrupted before those of this file had ended";
+            let status = not_passed(NonSuccessKind::Error, reason, reason);
+            let mut case = TestCase::new("the file is tested", status);
+            case.set_classname(name.clone());
+            let mut suite = TestSuite::new(name);
+            suite.add_test_case(case);
             self.0.add_test_suite(suite);
         }
     }

@@ -42,7 +42,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 22] = [
+const LOGGING: [&str; 24] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -62,6 +62,8 @@ const LOGGING: [&str; 22] = [
     "run::prepare",
     "run::probe",
     "run::serve",
+    "run::test",
+    "run::test_files",
     "scheduler::clock::alarm",
     "script::hooks::errors",
     "script::streams",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::args::LimitArgs;
 use super::flag_values::{positive_duration, whole_number};
 use crate::run::MAX_THREADS;
 
@@ -13,8 +14,8 @@ use crate::run::MAX_THREADS;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
         Test files are named NAME_test.lua, NAME.test.lua, or the same with .luau, and use \
-        require(\"@bench/test\"). In directories they are searched for, except in hidden directories and in those \
-        named results; links are not followed.\n\
+        require(\"@bench/test\"). In directories they are searched for, except in directories \
+        that are hidden, named results or marked with CACHEDIR.TAG; links are not followed.\n\
         Exit codes: 0 all tests passed; 99 a test failed or did not run; 2 a file does not load, there is no \
         test, or bad usage; 130 interrupted; 1 internal error.")]
 pub struct TestArgs {
@@ -36,8 +37,10 @@ pub struct TestArgs {
 
     /// Longest time of one test
     ///
-    /// It covers what the test computes and how long its runs last. It is also the longest time to
-    /// load a test file.
+    /// The limit counts the computing time of Lua, and the time by the clock that calls of test.run
+    /// last. Waiting for a processor does not count, so a test can take longer by the clock. A test
+    /// has this time together with its before_each, all of its after_each have it once more
+    /// together, and loading a test file has it.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub timeout: Duration,
 
@@ -48,6 +51,9 @@ pub struct TestArgs {
     /// Write the results as a JUnit XML file too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 impl TestArgs {

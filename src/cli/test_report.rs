@@ -52,16 +52,23 @@ impl TestSummary {
     /// Adds the results of a file, and returns its line; an empty string for a file without tests
     /// to run.
     pub fn add(&mut self, report: &FileReport) -> String {
-        let (mut failed, mut not_run) = (0, 0);
+        let (mut failed, mut not_run, mut dropped) = (0, 0, 0);
         for test in &report.tests {
             match &test.outcome {
                 TestOutcome::Passed => self.passed += 1,
                 TestOutcome::Failed(failure) => {
                     failed += 1;
-                    self.add_failure(report, test, failure);
+                    match failure.is_dropped {
+                        true => dropped += 1,
+                        false => self.add_failure(report, test, failure),
+                    }
                 }
                 TestOutcome::NotRun(_) => not_run += 1,
             }
+        }
+        if dropped > 0 {
+            let more = counted(dropped, "more failure");
+            let _ = writeln!(self.failures, "\n… and {more} in {}", path(report));
         }
         (self.failed, self.not_run) = (self.failed + failed, self.not_run + not_run);
         self.written.extend(report.snapshots.written.iter().cloned());
@@ -182,8 +189,8 @@ impl TestSummary {
         if ending.interrupted {
             counts.push("interrupted".into());
         }
-        if ending.files_left > 0 {
-            counts.push(format!("{} not tested", counted(ending.files_left as u64, "file")));
+        if !ending.files_left.is_empty() {
+            counts.push(format!("{} not tested", counted(ending.files_left.len() as u64, "file")));
         }
         let good = ending.exit_code == 0;
         let verdict = format!(

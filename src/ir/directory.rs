@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
@@ -13,6 +13,10 @@ use rustix::fs::OFlags;
 /// Flags with which opening a pipe does not wait for its other end, and a terminal does not
 /// become this process's controlling terminal.
 const FLAGS: i32 = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits() as i32;
+
+/// Maximum number of names that are tried for a temporary file. Programs that were ended may have
+/// left some.
+const MAX_TRIES: u32 = 1_000;
 
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,34 +66,64 @@ impl Directory {
     /// reader sees the old content or the new one. A symbolic link at `path` is replaced itself.
     ///
     /// # Errors
-    /// [`OpenError`]. The old file remains then.
+    /// [`OpenError`]. The old file remains then, and no directory was made.
     pub fn write_file(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
-        if let Some(parent) = path.parent() {
-            let made = self.0.create_dir_all(parent).or_else(|error| match error.kind() {
-                // A symbolic link that leads out of the directory exists too, and cannot be opened.
-                io::ErrorKind::AlreadyExists => self.0.open_dir(parent).map(drop),
-                _ => Err(error),
-            });
-            made.map_err(open_error)?;
+        let mut made = Vec::new();
+        let written = self.make_parents(path, &mut made).and_then(|()| self.replace(path, content));
+        written.map_err(|error| {
+            for directory in made.iter().rev() {
+                // Another program may have put a file into it.
+                let _ = self.0.remove_dir(directory);
+            }
+            open_error(error)
+        })
+    }
+
+    /// Makes the missing directories around `path`, and adds them to `made`, outermost first.
+    fn make_parents(&self, path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+            return Ok(());
+        };
+        let mut missing: Vec<&Path> = parent.ancestors().collect();
+        missing.pop();
+        for directory in missing.into_iter().rev() {
+            match self.0.create_dir(directory) {
+                Ok(()) => made.push(directory.into()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let new = path.with_file_name(format!(".{name}.unfinished"));
-        // A program that was ended may have left one.
-        match self.0.remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open_error(error)),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        let mut file = self.0.open_with(&new, &options).map_err(open_error)?;
-        let replaced = file
-            .write_all(content)
-            .and_then(|()| self.0.rename(&new, &self.0, path))
-            .map_err(open_error);
+        // A symbolic link that leads out of the directory exists too, and cannot be opened.
+        self.0.open_dir(parent).map(drop)
+    }
+
+    /// Writes a new file beside `path` and gives it this name.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let (mut file, new) = self.unfinished_beside(path)?;
+        let replaced = file.write_all(content).and_then(|()| self.0.rename(&new, &self.0, path));
         if replaced.is_err() {
             let _ = self.0.remove_file(&new);
         }
         replaced
+    }
+
+    /// Creates a file under the first name that no other program uses. The name is short, because
+    /// that of `path` may be as long as a name can be.
+    fn unfinished_beside(&self, path: &Path) -> io::Result<(cap_std::fs::File, PathBuf)> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let mut number = 1;
+        loop {
+            let new = path.with_file_name(format!(".{number}.unfinished"));
+            match self.0.open_with(&new, &options) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_TRIES =>
+                {
+                    number += 1;
+                }
+                opened => return Ok((opened?, new)),
+            }
+        }
     }
 
     /// Returns the names of at most `most` files and directories in the directory at `path`, which
@@ -211,9 +245,9 @@ mod tests {
         symlink("../secret", inner.join("link")).unwrap();
         let directory = Directory::open(&inner).unwrap();
         fs::create_dir_all(inner.join("a/b")).unwrap();
+        let left = inner.join("a/b/.1.unfinished");
+        fs::write(&left, "left by a program that was ended").unwrap();
         for content in ["first", "second"] {
-            fs::write(inner.join("a/b/.file.unfinished"), "left by a program that was ended")
-                .unwrap();
             directory.write_file("a/b/file".as_ref(), content.as_bytes()).unwrap();
             assert_eq!(text(directory.regular_file("a/b/file".as_ref())), Ok(content.into()));
         }
@@ -229,11 +263,46 @@ mod tests {
         assert_eq!(fs::read_to_string(&secret).unwrap(), "outside");
         fs::create_dir(inner.join("taken")).unwrap();
         directory.write_file("taken".as_ref(), b"file").unwrap_err();
+        fs::create_dir(inner.join("a/taken")).unwrap();
+        directory.write_file("a/taken".as_ref(), b"file").unwrap_err();
+        fs::remove_dir(inner.join("a/taken")).unwrap();
         let mut names: Vec<_> =
             fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["a", "link", "taken", "up"]);
-        assert_eq!(fs::read_dir(inner.join("a/b")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(inner.join("a/b")).unwrap().count(), 2);
+        assert_eq!(fs::read_to_string(left).unwrap(), "left by a program that was ended");
+    }
+
+    #[test]
+    fn a_name_of_full_length_is_written_and_a_failed_write_leaves_no_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        let (longest, too_long) = ("é".repeat(127), "é".repeat(128));
+        directory.write_file(longest.as_ref(), b"text").unwrap();
+        assert_eq!(text(directory.regular_file(longest.as_ref())), Ok("text".into()));
+        for failing in [format!("a/b/{too_long}"), format!("a/{too_long}/b")] {
+            directory.write_file(failing.as_ref(), b"text").unwrap_err();
+            assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "{failing}");
+        }
+    }
+
+    #[test]
+    fn programs_that_write_the_same_file_at_once_do_not_disturb_each_other() {
+        let place = tempfile::tempdir().unwrap();
+        let write = |content: &'static str| {
+            let directory = Directory::open(place.path()).unwrap();
+            move || {
+                for _ in 0..200 {
+                    directory.write_file("a/file".as_ref(), content.as_bytes()).unwrap();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(write("one"));
+            scope.spawn(write("two"));
+        });
+        assert_eq!(fs::read_dir(place.path().join("a")).unwrap().count(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -70,7 +70,7 @@ pub struct RunOutcome {
     /// The directory of the results; None if the summary could not be written into it.
     pub directory: Option<PathBuf>,
     /// Whether the run was stopped at once, by a second signal or at
-    /// [`RunOptions::stop_after`].
+    /// [`RunOptions::stop_at`].
     pub stopped: bool,
 }
 
@@ -215,7 +215,10 @@ impl Run<'_> {
             mode::feature_gate(backend.capabilities(), options).map_err(RunError::invalid)?;
         gate.check(&header.needs).map_err(RunError::invalid)?;
         // Listens before there is anything that a signal could leave behind.
-        let signals = Signals::listen()?;
+        let signals = match &options.interrupts {
+            Some(interrupts) => Signals::of_count(interrupts.clone())?,
+            None => Signals::listen()?,
+        };
         let script = Path::new(&header.source).file_stem();
         let script = script.map_or_else(|| "run".into(), |stem| stem.to_string_lossy());
         let directory = ResultsDirectory::create(options.out.as_deref(), &script, started_at)
@@ -393,7 +396,10 @@ impl Run<'_> {
             let spans = PhaseSpan::chain(phases);
             let (mut interrupted, mut ended) = (false, false);
             let sigcont = SignalKind::from_raw(Signal::CONT.as_raw());
-            let mut stop_ns = self.options.stop_after.map(|after| clock.now_ns().saturating_add(nanoseconds(after)));
+            let mut stop_ns = self.options.stop_at.map(|stop_at| {
+                let left = stop_at.saturating_duration_since(Instant::now());
+                clock.now_ns().saturating_add(nanoseconds(left))
+            });
             let mut continued = signal(sigcont).context("SIGCONT cannot be listened to")?;
             loop {
                 let now_ns = clock.now_ns();
@@ -429,7 +435,10 @@ impl Run<'_> {
                         if std::mem::replace(&mut interrupted, true) {
                             coordinator.stop();
                         } else {
-                            tracing::warn!("interrupted: draining and tearing down; a second signal stops the run at once");
+                            // The code around the run says what an interrupt does.
+                            if self.options.interrupts.is_none() {
+                                tracing::warn!("interrupted: draining and tearing down; a second signal stops the run at once");
+                            }
                             coordinator.cut(CutReason::Interrupted);
                         }
                     }

@@ -1,7 +1,9 @@
 //! The options of a run.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::backend::embedded::Storage;
 use crate::backend::memory::MemoryLimits;
@@ -55,8 +57,11 @@ pub struct RunOptions {
     pub prepare: bool,
     /// Whether to remove, after the run, what it made.
     pub clean: bool,
-    /// Time after which the run is stopped at once, however far it is; None for no such bound.
-    pub stop_after: Option<Duration>,
+    /// Time at which the run is stopped at once, however far it is; None for no such bound.
+    pub stop_at: Option<Instant>,
+    /// The number of interrupts so far, if they come from a run or a test around this run. It then
+    /// listens to no signals itself.
+    pub interrupts: Option<watch::Receiver<u64>>,
     /// Directory for the results; by default `results/<time>-<script>`.
     pub out: Option<PathBuf>,
     /// Whether to show progress: a line on a terminal, else a log event every five seconds.
@@ -112,7 +117,8 @@ impl RunOptions {
             oplog: false,
             prepare: false,
             clean: false,
-            stop_after: None,
+            stop_at: None,
+            interrupts: None,
             out: None,
             progress: false,
         }

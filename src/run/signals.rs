@@ -9,18 +9,27 @@ use std::{io, process, thread};
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::error::RunError;
 use crate::observability::exit::ExitReason;
 
 /// A listener for signals. While it exists, they do not end the program by themselves.
 pub struct Signals {
-    interrupts: Signal,
-    terminations: Signal,
-    /// The listener for SIGHUP; None if the program was started to outlive its terminal.
-    hangups: Option<Signal>,
+    source: SignalSource,
     last: Option<Instant>,
+}
+
+enum SignalSource {
+    System {
+        interrupts: Signal,
+        terminations: Signal,
+        /// The listener for SIGHUP; None if the program was started to outlive its terminal.
+        hangups: Option<Signal>,
+    },
+    /// The number of interrupts that code around this run has counted, and of those that were
+    /// returned. The count includes those before this listener was made.
+    Counted { interrupts: watch::Receiver<u64>, returned: u64 },
 }
 
 /// Longest time between two signals that count as one. For example, timeout(1) signals both the
@@ -37,6 +46,17 @@ impl Signals {
         Signals::start().context("signals cannot be listened to").map_err(RunError::internal)
     }
 
+    /// Starts to listen to the interrupts that code around this run counts.
+    ///
+    /// # Errors
+    /// The system refuses a runtime.
+    pub fn of_count(interrupts: watch::Receiver<u64>) -> Result<(Runtime, Signals), RunError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("a runtime for interrupts").map_err(RunError::internal)?;
+        let source = SignalSource::Counted { interrupts, returned: 0 };
+        Ok((runtime, Signals { source, last: None }))
+    }
+
     fn start() -> io::Result<(Runtime, Signals)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let context = runtime.enter();
@@ -47,16 +67,26 @@ impl Signals {
             false => Some(signal(SignalKind::hangup())?),
         };
         drop(context);
-        Ok((runtime, Signals { interrupts, terminations, hangups, last: None }))
+        let source = SignalSource::System { interrupts, terminations, hangups };
+        Ok((runtime, Signals { source, last: None }))
     }
 
     /// Waits for the next signal. None is lost between two calls.
     pub async fn next(&mut self) {
         loop {
-            tokio::select! {
-                _ = self.interrupts.recv() => {}
-                _ = self.terminations.recv() => {}
-                () = first(&mut self.hangups) => {}
+            match &mut self.source {
+                SignalSource::System { interrupts, terminations, hangups } => tokio::select! {
+                    _ = interrupts.recv() => {}
+                    _ = terminations.recv() => {}
+                    () = first(hangups) => {}
+                },
+                SignalSource::Counted { interrupts, returned } => {
+                    if interrupts.wait_for(|counted| *counted > *returned).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    *returned += 1;
+                    return;
+                }
             }
             let now = Instant::now();
             if self.last.is_none_or(|last| now.duration_since(last) >= ONE_AND_THE_SAME) {
@@ -140,4 +170,26 @@ pub fn remove_when_interrupted(
         process::exit(ExitReason::Interrupted.code().into());
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn interrupts_that_were_counted_before_the_listener_was_made_are_returned_each_once() {
+        let (interrupts, counted) = watch::channel(2_u64);
+        let (runtime, mut signals) = Signals::of_count(counted).unwrap();
+        runtime.block_on(async {
+            signals.next().now_or_never().unwrap();
+            signals.next().now_or_never().unwrap();
+            assert!(signals.next().now_or_never().is_none());
+            interrupts.send_replace(3);
+            signals.next().now_or_never().unwrap();
+            drop(interrupts);
+            assert!(signals.next().now_or_never().is_none());
+        });
+    }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+use crate::ir::directory::regular_file;
+use crate::observability::text::printable;
 
 /// The endings of the names of test files.
 const ENDINGS: [&str; 4] = ["_test.lua", ".test.lua", "_test.luau", ".test.luau"];
@@ -16,16 +19,24 @@ const RESULTS: &str = "results";
 const MAX_ENTRIES: usize = 200_000;
 /// Maximum number of test files.
 const MAX_FILES: usize = 10_000;
+/// Longest path in a warning, in characters.
+const MAX_SHOWN: usize = 300;
 /// Maximum depth of directories below a given one.
 const MAX_DEPTH: usize = 64;
 
+/// The file that marks a directory as a cache, such as `target` of cargo, and its first bytes. See
+/// <https://bford.info/cachedir/>.
+const CACHE_TAG: &str = "CACHEDIR.TAG";
+const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
 /// Returns the test files that the paths name: a file is taken as it is, and a directory is searched
-/// for files with the names of tests. Hidden directories and directories named `results` are
-/// skipped, and links in a directory are not followed. The files are in the order of the paths, and
+/// for files with the names of tests. Directories in it that are hidden, named `results` or marked
+/// as caches are skipped, those that cannot be read are skipped with a warning, and links are not
+/// followed. The files are in the order of the paths, and
 /// those of a directory in the order of their names.
 ///
 /// # Errors
-/// A path that does not exist or cannot be read, or too many entries.
+/// A given path that does not exist or cannot be read, or too many entries.
 pub fn find_test_files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let here = [PathBuf::from(".")];
     let paths = if paths.is_empty() { &here[..] } else { paths };
@@ -69,16 +80,37 @@ impl Search {
             bail!("{} is more than {MAX_DEPTH} levels deep", directory.display());
         }
         let mut entries = Vec::new();
-        for entry in fs::read_dir(directory).with_context(cannot)? {
-            let entry = entry.with_context(cannot)?;
+        let listed = match fs::read_dir(directory) {
+            Ok(listed) => listed,
+            Err(error) if depth > 0 => {
+                warn_of_unread(directory, &error);
+                return Ok(());
+            }
+            Err(error) => return Err(error).with_context(cannot),
+        };
+        if depth > 0 && is_cache(directory) {
+            return Ok(());
+        }
+        for entry in listed {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if depth > 0 => {
+                    warn_of_unread(directory, &error);
+                    break;
+                }
+                Err(error) => return Err(error).with_context(cannot),
+            };
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
                 bail!(
-                    "there are more than {MAX_ENTRIES} files and directories to search, up to {}; name the directories with tests",
+                    "there are more than {MAX_ENTRIES} files and directories to search, up to {}; name the files with tests, or smaller directories",
                     directory.display()
                 );
             }
-            entries.push((entry.file_name(), entry.file_type().with_context(cannot)?));
+            match entry.file_type() {
+                Ok(kind) => entries.push((entry.file_name(), kind)),
+                Err(error) => warn_of_unread(&entry.path(), &error),
+            }
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (name, kind) in entries {
@@ -98,6 +130,19 @@ impl Search {
         }
         Ok(())
     }
+}
+
+/// Returns whether the directory is marked as a cache.
+fn is_cache(directory: &Path) -> bool {
+    let Ok((file, _)) = regular_file(&directory.join(CACHE_TAG)) else { return false };
+    let mut begin = Vec::new();
+    let read = file.take(CACHE_SIGNATURE.len() as u64).read_to_end(&mut begin);
+    read.is_ok() && begin == CACHE_SIGNATURE
+}
+
+fn warn_of_unread(path: &Path, error: &io::Error) {
+    let path = printable(&path.display().to_string(), MAX_SHOWN);
+    tracing::warn!("no tests are searched for in {path}, which cannot be read: {error}");
 }
 
 /// Returns whether a file was removed after its directory was read.
@@ -150,6 +195,33 @@ mod tests {
         let missing = find_test_files(&[root.join("none")]).unwrap_err();
         assert!(format!("{missing:#}").contains("none: No such file"), "{missing:#}");
     }
+
+    #[test]
+    fn directories_that_are_marked_as_caches_are_skipped_unless_they_are_named() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        for (directory, tag) in [("target", CACHE_SIGNATURE), ("mine", b"anything else")] {
+            fs::create_dir(root.join(directory)).unwrap();
+            fs::write(root.join(directory).join("x_test.lua"), "").unwrap();
+            fs::write(root.join(directory).join(CACHE_TAG), tag).unwrap();
+        }
+        assert_eq!(found(root, &[""]), ["mine/x_test.lua"]);
+        assert_eq!(found(root, &["target"]), ["target/x_test.lua"]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_skipped_unless_it_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        fs::write(root.join("a_test.lua"), "").unwrap();
+        let deep = root.join("removed");
+        let mut search = Search::default();
+        search.directory(&deep, 1).unwrap();
+        let refused = search.directory(&deep, 0).unwrap_err();
+        assert!(format!("{refused:#}").starts_with("cannot read the directory "), "{refused:#}");
+        assert_eq!(found(root, &[""]), ["a_test.lua"]);
+    }
+
     #[test]
     fn directories_that_are_too_deep_are_refused() {
         let place = tempfile::tempdir().unwrap();

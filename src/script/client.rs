@@ -278,8 +278,8 @@ impl ScriptClient {
         }
     }
 
-    /// Moves what the function made to `into`.
-    pub fn take_mapped(&mut self, into: &mut Vec<Operation>, memory: &OperationMemory) {
+    /// Moves what a function of `bench.map`, or one that a test records, made to `into`.
+    pub fn take_all_made(&mut self, into: &mut Vec<Operation>, memory: &OperationMemory) {
         memory.remove(std::mem::take(&mut self.made_bytes));
         into.extend(self.made.drain(..));
     }

@@ -4,6 +4,7 @@ use mlua::Function;
 use serde_json::{Map, Value};
 
 use super::error::ScriptError;
+use super::given_parameters::GivenParameters;
 use super::hooks::filter::{Field, FilterSpec};
 use super::pace::Pace;
 use super::stream_plan::DeclaredStream;
@@ -17,8 +18,8 @@ use crate::protocol::BreakPolicy;
 /// The declarations of the top level, and the values it was given for them.
 #[derive(Default)]
 pub(super) struct Declared {
-    /// Parameters given from outside, in order.
-    pub given: Vec<(String, String)>,
+    /// Parameters given from outside.
+    pub given: GivenParameters,
     pub seed: u64,
     pub params: Option<Parameters>,
     pub modules: Vec<Module>,

@@ -13,6 +13,7 @@ use mlua::{Error as LuaError, Lua, Result as LuaResult, VmState};
 use super::blobs::Blobs;
 use super::chunks::Chunks;
 use super::client::ScriptClient;
+use super::computing_time::computed;
 use super::declared::Declared;
 use super::error::{ScriptError, TEST_MODULE, located};
 use super::file_cache::FileCache;
@@ -23,6 +24,7 @@ use super::operation_memory::{OperationMemory, shown_limit};
 use super::options::{ScriptLimits, ScriptOptions};
 use super::project::Project;
 use super::result_hints::hint;
+use super::test_bounds::TestBounds;
 use super::testing::TestState;
 use crate::ir::ClientPartition;
 use crate::ir::file_tree::HashedTree;
@@ -67,6 +69,8 @@ pub(super) struct ScriptHost {
     pub hooks: Option<Rc<HookState>>,
     /// The state of tests, in the VM of a test file.
     pub tests: Option<Rc<TestState>>,
+    /// The bounds of the test that loads this script, if one does.
+    test: Option<TestBounds>,
     memory_bytes: Cell<usize>,
     watch: Watch,
 }
@@ -122,19 +126,6 @@ fn now() -> Duration {
     BEGAN.elapsed()
 }
 
-/// Returns the CPU time of this thread. On a busy host, a script that waits for a processor does
-/// not compute. This is a system call, unlike [`now`].
-#[cfg(target_os = "linux")]
-fn computed() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn computed() -> Duration {
-    now()
-}
-
 impl ScriptHost {
     /// Creates the state for one VM. The first VM runs its top level before the others exist, so it
     /// starts with all of the memory.
@@ -167,6 +158,7 @@ impl ScriptHost {
             chunks: RefCell::new(Chunks::default()),
             hooks,
             tests,
+            test: options.test.clone(),
             memory_bytes: Cell::new(limits.memory_bytes),
             watch: Watch::default(),
         })
@@ -353,33 +345,43 @@ impl ScriptHost {
         if self.tests.as_ref().is_some_and(|tests| tests.is_interrupted()) {
             return Err(self.fatal(ScriptError::Script("it was interrupted".into())));
         }
+        if let Some(test) = self.test.as_ref().filter(|test| test.is_interrupted()) {
+            test.check().map_err(|error| self.fatal(error))?;
+        }
         if let Some(hooks) = &self.hooks {
             if hooks.is_given_up() {
                 return Err(self.fatal(ScriptError::Script("the hook was stopped".into())));
             }
             if hooks.has_moved_on() {
                 // Reading the CPU time at every call of a hook would be too slow.
-                self.watch.begin(self.limits.time_per_resume, None);
+                self.watch.begin(self.longest(), None);
                 return Ok(());
             }
         }
         if now() > deadline {
+            let in_test = self.test.as_ref().map_or(Ok(()), TestBounds::check);
+            in_test.map_err(|error| self.fatal(error))?;
             let began = self.watch.began.get().unwrap_or_else(computed);
             let spent = self.spent_since(began);
             // A recorded function has one time limit, that of its test.
             let made = self.operations_made().filter(|_| self.tests.is_none());
             if made.is_some() && self.watch.made.replace(made) != made {
-                self.watch.begin(self.limits.time_per_resume, Some(computed()));
+                self.watch.begin(self.longest(), Some(computed()));
                 return Ok(());
             }
             let left = self.limits.time_per_resume.saturating_sub(spent);
             if !left.is_zero() {
-                self.watch.begin(left, Some(began));
+                self.watch.begin(left.min(self.longest()), Some(began));
                 return Ok(());
             }
             let limit = self.limits.time_per_resume;
             let text = match self.tests.is_some() {
-                true => format!("no end after {limit:?} (--timeout); it seems to loop forever"),
+                true if self.waited().is_zero() => {
+                    format!(
+                        "no end after {limit:?} of computing (--timeout); it seems to loop forever"
+                    )
+                }
+                true => format!("no end after {limit:?} of computing and of runs (--timeout)"),
                 false => format!(
                     "no result after {limit:?} of computing (--script-time); the script seems to loop forever"
                 ),
@@ -394,8 +396,17 @@ impl ScriptHost {
     /// Returns the time that counts against the limit: what this thread has computed since `began`,
     /// and, in a test, what its runs have lasted.
     fn spent_since(&self, began: Duration) -> Duration {
-        let waited = self.tests.as_ref().map_or(Duration::ZERO, |tests| tests.waited.get());
-        computed().saturating_sub(began) + waited
+        computed().saturating_sub(began) + self.waited()
+    }
+
+    fn waited(&self) -> Duration {
+        self.tests.as_ref().map_or(Duration::ZERO, |tests| tests.waited.get())
+    }
+
+    /// Returns the longest time until the next check of the computing time.
+    fn longest(&self) -> Duration {
+        let limit = self.limits.time_per_resume;
+        self.test.as_ref().map_or(limit, |test| limit.min(test.time_left()))
     }
 
     /// Returns the time that is left of the present entry into the VM.
@@ -416,6 +427,7 @@ impl ScriptHost {
         if let Some(error) = watch.poisoned.borrow().clone() {
             return Err(error);
         }
+        self.test.as_ref().map_or(Ok(()), TestBounds::check)?;
         watch.fatal.take();
         watch.exhausted.set(false);
         watch.dying.set(false);
@@ -425,7 +437,7 @@ impl ScriptHost {
         if let Some(tests) = &self.tests {
             tests.waited.set(Duration::ZERO);
         }
-        watch.begin(self.limits.time_per_resume, Some(computed()));
+        watch.begin(self.longest(), Some(computed()));
         let result = catch_unwind(AssertUnwindSafe(|| body(lua)));
         watch.deadline.set(None);
         if let Err(panic) = &result {

@@ -12,10 +12,12 @@ mod checked_sections;
 mod chunks;
 mod client;
 mod compared_clients;
+mod computing_time;
 mod coroutines;
 mod declared;
 mod error;
 mod file_cache;
+mod given_parameters;
 mod handles;
 pub mod hooks;
 mod host;
@@ -42,6 +44,7 @@ mod steps;
 mod stream_hash;
 mod stream_plan;
 mod streams;
+mod test_bounds;
 pub mod testing;
 mod values;
 mod vm;
@@ -59,6 +62,7 @@ pub use order_check::check_order;
 pub use ready_workloads::{READY_WORKLOADS, ReadyWorkload};
 pub use shared_state_check::{CheckError, Compared, Depth, check};
 pub use source::{Script, describe};
+pub use test_bounds::{TestBounds, TestEnd};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::chunks::shown_path;
 use super::file_cache::FileCache;
 use super::location::ScriptLocation;
+use super::test_bounds::TestBounds;
 use crate::ir::document::CheckedDocument;
 use crate::ir::file_tree::HashedTree;
 use crate::ir::step::StepNames;
@@ -17,7 +18,8 @@ use crate::ir::workloads::MAX_CLIENTS;
 #[derive(Clone, Debug, Default)]
 pub struct ScriptOptions {
     pub location: ScriptLocation,
-    /// Parameters as name and value. If a name is given twice, the later value counts.
+    /// Parameters as name and value. If a name is given twice, the later value counts. Those of the
+    /// command line may name any file, and those of a test only files of the project.
     pub params: Vec<(String, String)>,
     /// The seed of the random numbers. The default is 0.
     pub seed: Option<u64>,
@@ -42,6 +44,8 @@ pub struct ScriptOptions {
     pub step_names: StepNames,
     /// Whether to suppress what the script prints.
     pub quiet: bool,
+    /// The bounds of the test that loads the script, if one does.
+    pub test: Option<TestBounds>,
     /// The name of the script in errors, in place of its path.
     #[cfg(test)]
     pub shown: Option<PathBuf>,

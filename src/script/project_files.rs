@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::given_parameters::GivenParameters;
 use super::project::{NO_FILES, Project};
 use crate::ir::directory::{OpenError, regular_file};
 
@@ -14,6 +15,7 @@ pub(super) struct FileOfScript {
     /// Whether the command line gave the path. Such a path may name any file, and starts from the
     /// current directory.
     pub given: bool,
+    by_test: bool,
     /// The path within the project.
     within: PathBuf,
     /// The path as errors write it.
@@ -21,12 +23,12 @@ pub(super) struct FileOfScript {
 }
 
 impl FileOfScript {
-    /// Finds out what `path` names. `parameters` are those that the command line gave.
-    pub fn new(project: &Project, parameters: &[(String, String)], path: &str) -> FileOfScript {
-        let given = parameters.iter().any(|(_, value)| value == path);
+    /// Finds out what `path` names.
+    pub fn new(project: &Project, parameters: &GivenParameters, path: &str) -> FileOfScript {
+        let given = parameters.trusts(path);
         let within = project.script.parent().unwrap_or(Path::new("")).join(path);
         let shown = if given { PathBuf::from(path) } else { project.shown(&within) };
-        FileOfScript { path: path.into(), given, within, shown }
+        FileOfScript { path: path.into(), given, by_test: parameters.by_test, within, shown }
     }
 
     /// Opens the file for reading. Returns it and its size in bytes. `function` is the function of
@@ -59,6 +61,10 @@ impl FileOfScript {
             }
         };
         opened.map_err(|error| match error {
+            OpenError::Outside if self.by_test => format!(
+                "{path:?} is outside of {}; a script that a test loads reads the files of its project only",
+                project.name()
+            ),
             OpenError::Outside => format!(
                 "{path:?} is outside of {}; to load it, take the path from a parameter, bench.{function}(P.file), and pass it with -p file=…",
                 project.name()
@@ -67,6 +73,9 @@ impl FileOfScript {
             OpenError::Unreadable(error) if self.given => format!(
                 "cannot read {shown}: {error}; a path given with -p starts from the current directory"
             ),
+            OpenError::Unreadable(error) if self.by_test => {
+                format!("cannot read {shown}: {error}; the path starts from the script's directory")
+            }
             OpenError::Unreadable(error) => format!(
                 "cannot read {shown}: {error}; a path in the script starts from the script's directory, one given with -p from the current directory"
             ),

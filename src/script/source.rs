@@ -16,6 +16,7 @@ use super::declared::{
     Declared, DeclaredWorkload, ParameterHelp, SectionFunctions, break_policies,
 };
 use super::error::ScriptError;
+use super::given_parameters::GivenParameters;
 use super::handles::MAX_OPEN;
 use super::hooks::hook_state::{GiveUp, HookState};
 use super::host::ScriptHost;
@@ -112,7 +113,7 @@ pub(super) fn open(
     };
     let chunk = shown_path(&project.script);
     let declared = Declared {
-        given: options.params.clone(),
+        given: GivenParameters::of(options),
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };

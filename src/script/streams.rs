@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::error::ScriptError;
+use super::given_parameters::GivenParameters;
 use super::host::ScriptHost;
 use super::options::ScriptOptions;
 use super::project_files::FileOfScript;
@@ -94,7 +95,7 @@ impl<'b> StreamBuilder<'b> {
         place: &str,
     ) -> Result<Rc<dyn OperationStream>, ScriptError> {
         let project = &self.host.project;
-        let file = FileOfScript::new(project, &self.options.params, path);
+        let file = FileOfScript::new(project, &GivenParameters::of(self.options), path);
         let load_options = LoadOptions {
             strict: self.options.strict,
             blob_directories: self.options.blob_directories.clone(),

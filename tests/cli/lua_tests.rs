@@ -172,7 +172,8 @@ fn a_run_that_does_not_end_is_stopped_with_its_test() {
 
 #[test]
 fn an_interrupt_ends_the_tests_soon_and_leaves_nothing() {
-    let endless = "print('begun') test.it('a', function() end) test.it('endless', function() while true do end end) test.it('c', function() end)";
+    // The snapshot says that the test runs, so that the one before it has passed.
+    let endless = "test.it('a', function() end) test.it('endless', function() expect(1):to_match_snapshot('begun') while true do end end) test.it('c', function() end)";
     let long = "test.it('long', function() test.run('./s.lua', { duration = '10m' }) end)";
     for signal in [Signal::INT, Signal::TERM] {
         let place = place(&[
@@ -181,10 +182,16 @@ fn an_interrupt_ends_the_tests_soon_and_leaves_nothing() {
             ("c_test.lua", PASSES),
             ("s.lua", WORKLOAD),
         ]);
-        let mut running = place.smbench("test --jobs 2 --timeout 1h").start();
+        place.write("out.xml", "old");
+        let mut running =
+            place.smbench("test --jobs 2 --timeout 1h --junit out.xml").env("CI", "").start();
         let temporary = running.temporary().to_path_buf();
-        running.until("the run", || {
-            names(&temporary).iter().any(|name| temporary.join(name).join("results").exists())
+        let begun = place.path().join("snapshots/a_test.lua/begun.jsonl");
+        running.until("both files", || {
+            begun.exists()
+                && names(&temporary)
+                    .iter()
+                    .any(|name| temporary.join(name).join("results").exists())
         });
         running.signal(signal);
         let ended = running.end().exits(130);
@@ -195,6 +202,12 @@ fn an_interrupt_ends_the_tests_soon_and_leaves_nothing() {
             shown.last().unwrap(),
             "4 tests in 2 files: 1 passed, 3 not run, interrupted, 1 file not tested"
         );
+        assert_eq!(ended.stderr, "");
+        assert_eq!(names(&temporary), [""; 0]);
+        let junit = place.read("out.xml");
+        let (_, left) = junit.split_once("<testsuite name=\"c_test.lua\"").expect(&junit);
+        assert!(left.contains("<testcase name=\"the file is tested\""), "{junit}");
+        assert!(left.contains("<error message=\"the tests were interrupted before"), "{junit}");
     }
 }
 
@@ -237,8 +250,96 @@ for case in root.iter('testcase'):
             "c_test.lua 'mail > is sent' [] c_test.lua 2"
         ]
     );
-    let message = place.smbench("test c_test.lua --junit none/out.xml").end().exits(2).stderr;
-    assert_eq!(message, "error: --junit none/out.xml: there is no directory none\n");
+}
+
+#[test]
+fn a_junit_file_that_cannot_be_written_is_refused_before_the_first_test() {
+    let place = place(&[("a_test.lua", "expect(1)"), ("c_test.lua", PASSES)]);
+    let ended = place.smbench("test c_test.lua --junit none/out.xml").end().exits(2);
+    assert_eq!(ended.stdout, "");
+    assert_eq!(ended.stderr, "error: --junit none/out.xml: there is no directory none\n");
+    fs::create_dir(place.path().join("taken")).unwrap();
+    let ended = place.smbench("test c_test.lua --junit taken").end().exits(2);
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains("--junit taken: the file cannot be written"), "{}", ended.stderr);
+    assert_eq!(place.names(), ["a_test.lua", "c_test.lua", "taken"]);
+}
+
+#[test]
+fn a_junit_file_of_earlier_tests_does_not_survive_an_error() {
+    let place = place(&[("a_test.lua", PASSES)]);
+    for line in ["test --filter nowhere", "test none", "test ."] {
+        place.write("out.xml", "<testsuite tests=\"7\"/>");
+        place.smbench(&format!("{line} --junit out.xml")).end();
+        let junit = place.read("out.xml");
+        let tests = if line == "test ." { "tests=\"1\"" } else { "tests=\"0\"" };
+        assert!(junit.contains(tests), "{line}: {junit}");
+    }
+}
+
+#[test]
+fn failures_come_before_the_error_about_a_junit_file_that_is_lost() {
+    let test = "test.it('b', function() expect(1):to_be(2) end) test.it('endless', function() expect(1):to_match_snapshot('begun') while true do end end)";
+    let place = place(&[("a_test.lua", test)]);
+    let results = place.path().join("results");
+    fs::create_dir(&results).unwrap();
+    let call = place.smbench("test --timeout 1h --junit results/out.xml").env("CI", "");
+    let mut running = call.start();
+    let begun = place.path().join("snapshots/a_test.lua/begun.jsonl");
+    running.until("the test", || begun.exists());
+    fs::remove_dir_all(&results).unwrap();
+    running.signal(Signal::INT);
+    let ended = running.end().exits(2);
+    assert!(ended.stdout.contains("FAIL a_test.lua: b"), "{ended:#?}");
+    assert!(
+        ended.stdout.contains("2 tests in 1 file: 0 passed, 1 failed, 1 not run"),
+        "{ended:#?}"
+    );
+    let lost = "error: --junit results/out.xml: there is no directory results\n";
+    assert_eq!(ended.stderr, lost);
+}
+
+#[test]
+fn the_limits_of_the_scripts_of_a_test_can_be_set() {
+    let test = "test.it('a', function() test.stream('./s.lua') end) test.it('b', function() test.run('./s.lua', { duration = '1ms' }) end)";
+    let place = place(&[("a_test.lua", test), ("s.lua", "while true do end")]);
+    let ended = place.smbench("test --script-time 50ms").end().exits(99);
+    let limit = "no result after 50ms of computing (--script-time)";
+    assert_eq!(ended.stdout.matches(limit).count(), 2, "{}", ended.stdout);
+    place.write("s.lua", "local t = {} while true do t[#t + 1] = buffer.create(2^20) end");
+    let ended = place.smbench("test --script-memory 40MiB").end().exits(99);
+    let limit = "more memory than its limit of 40 MiB (of --script-memory)";
+    assert_eq!(ended.stdout.matches(limit).count(), 2, "{}", ended.stdout);
+}
+
+#[test]
+fn failures_beyond_what_is_kept_of_a_file_are_counted() {
+    let test = "for i = 1, 400 do test.it('t' .. i, function() error(('x'):rep(20000)) end) end";
+    let place = place(&[("a_test.lua", test)]);
+    let ended = place.smbench("test --timeout 1m").end().exits(99);
+    let shown = ended.stdout.matches("\nFAIL ").count();
+    assert!((1..400).contains(&shown));
+    let more = format!("\n… and {} more failures in a_test.lua\n", 400 - shown);
+    assert!(ended.stdout.contains(&more), "{more}");
+}
+
+#[test]
+fn a_second_signal_ends_a_run_that_drains() {
+    let slow =
+        "bench.workload { name = 'w', iteration = function(c) c:mkdir('d' .. c.iteration) end }
+        bench.teardown(function(c) c:think('1h') c:mkdir('x') end)";
+    let test = "test.it('long', function() test.run('./s.lua', { duration = '10m' }) end)";
+    let place = place(&[("a_test.lua", test), ("s.lua", slow)]);
+    let mut running = place.smbench("test --timeout 1h").start();
+    let temporary = running.temporary().to_path_buf();
+    running.until("the run", || {
+        names(&temporary).iter().any(|name| temporary.join(name).join("results").exists())
+    });
+    running.signal(Signal::INT);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    running.signal(Signal::INT);
+    running.end().exits(130);
+    assert_eq!(names(&temporary), [""; 0]);
 }
 
 #[test]

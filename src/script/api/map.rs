@@ -141,7 +141,7 @@ impl ClientTransform for ClientMap {
         if mapped.is_err() {
             client.abandon_mapped();
         }
-        client.take_mapped(into, &self.host.operation_memory);
+        client.take_all_made(into, &self.host.operation_memory);
         self.client = Some(client);
         mapped.map_err(|error| error.to_string())
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
+use super::super::given_parameters::GivenParameters;
 use super::super::host::ScriptHost;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, optional, shown, size, table,
@@ -102,16 +103,18 @@ fn params(
                 MAX_TEXT_BYTES >> 10
             );
         }
-        let given = declared.given.iter().rev().find(|(given, _)| given == name);
+        let given = declared.given.values.iter().rev().find(|(given, _)| given == name);
         let value = match given {
             Some((_, text)) => parameter.read(text).map_err(|problem| {
                 let shown = shortened(text, MAX_SHOWN);
                 // A question already ends with a question mark.
                 let stop = if problem.ends_with('?') { "" } else { "." };
                 let is = parameter.described();
-                host.fatal(ScriptError::Parameter(format!(
-                    "-p {name}={shown}: {problem}{stop} {is}"
-                )))
+                let source = match declared.given.by_test {
+                    true => format!("params: {name} = {shown}"),
+                    false => format!("-p {name}={shown}"),
+                };
+                host.fatal(ScriptError::Parameter(format!("{source}: {problem}{stop} {is}")))
             })?,
             None => parameter.default.clone(),
         };
@@ -142,17 +145,20 @@ fn params(
 
 /// Refuses values from outside for parameters that the script does not have.
 pub(in crate::script) fn check_given<'a>(
-    given: &[(String, String)],
+    given: &GivenParameters,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<(), ScriptError> {
-    for (name, _) in given {
+    for (name, _) in &given.values {
         if !known.clone().any(|known| known == name) {
             let problem = match known.clone().next() {
                 Some(_) => unknown("parameter", name, known),
                 None => "the script has no parameters".to_string(),
             };
-            let shown: String = name.chars().take(60).collect();
-            return Err(ScriptError::Parameter(format!("-p {shown}: {problem}")));
+            let source = match given.by_test {
+                true => "params".to_string(),
+                false => format!("-p {}", name.chars().take(60).collect::<String>()),
+            };
+            return Err(ScriptError::Parameter(format!("{source}: {problem}")));
         }
     }
     Ok(())

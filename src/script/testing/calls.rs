@@ -2,25 +2,27 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
+use super::call_options::{CallOptions, client_number};
 use super::operation_tables::{MAX_OPERATIONS, OperationList};
 use super::state::WorkloadRun;
 use crate::ir::compile::{CompileError, for_each_operation};
 use crate::ir::{Operation, OperationSource, Progress, Section, SourceError, StreamHeader};
-use crate::script::error::TEST_MODULE;
+use crate::script::computing_time::computed;
+use crate::script::error::{ScriptError, TEST_MODULE};
 use crate::script::host::ScriptHost;
 use crate::script::json_tables::read_only;
 use crate::script::location::ScriptLocation;
-use crate::script::options::{ClientsOverride, ScriptLimits, ScriptOptions, client_count};
+use crate::script::options::{ClientsOverride, ScriptOptions};
 use crate::script::project::NO_FILES;
 use crate::script::ready_workloads::ReadyWorkload;
 use crate::script::source::Script;
-use crate::script::values::{
-    check_keys, duration_ns, fail, fault, optional, shown, table, text, text_field, whole,
-};
+use crate::script::test_bounds::{TestBounds, TestEnd};
+use crate::script::values::{duration_ns, fail, fault, shown, table, text};
 
 /// The length of a run, unless the test gives another.
 const RUN_DURATION: Duration = Duration::from_secs(1);
@@ -36,16 +38,21 @@ pub(super) fn stream(
     (path, options): (Value, Value),
 ) -> LuaResult<Table> {
     const WHAT: &str = "test.stream";
-    let given = given(WHAT, &options, &["seed", "iterations", "clients", "params"])?;
-    let mut script = script_options(lua, host, WHAT, &path, given.as_ref())?;
+    let Some(tests) = &host.tests else { return fail!("{WHAT} is for test files") };
+    let given = CallOptions::of(WHAT, &options, &["seed", "iterations", "clients", "params"])?;
+    let bounds = TestBounds {
+        interrupted: Arc::clone(&tests.options.interrupted),
+        ends: TestEnd::Computed(computed().saturating_add(host.time_left())),
+    };
+    let mut script = script_options(lua, host, WHAT, &path, &given)?;
+    script.test = Some(bounds.clone());
     let wrong = |error: &dyn std::fmt::Display| fault(format!("{WHAT}: {error}"));
     let mut loaded = Script::load(&script).map_err(|error| wrong(&error))?;
     if !loaded.header().bounded && script.iterations.is_none() {
         script.iterations = Some(1);
         loaded = Script::load(&script).map_err(|error| wrong(&error))?;
     }
-    let ends = Instant::now().checked_add(host.time_left());
-    let mut source = BoundedSource { script: loaded, ends };
+    let mut source = BoundedSource { script: loaded, bounds };
     let header = source.header().clone();
     let mut list = OperationList::new(lua)?;
     let mut count = 0;
@@ -80,10 +87,11 @@ impl From<CompileError> for StreamProblem {
     }
 }
 
-/// A script whose operations must be made until some time.
+/// A script whose operations must be made within the bounds of a test. The operations of a document
+/// are made outside of the VM, which has these bounds too.
 struct BoundedSource {
     script: Script,
-    ends: Option<Instant>,
+    bounds: TestBounds,
 }
 
 impl OperationSource for BoundedSource {
@@ -98,10 +106,8 @@ impl OperationSource for BoundedSource {
         max: usize,
         into: &mut Vec<Operation>,
     ) -> Result<Progress, SourceError> {
-        if self.ends.is_some_and(|ends| Instant::now() > ends) {
-            let message = "the time limit of the test (--timeout) has passed".into();
-            return Err(SourceError { message, client: None });
-        }
+        let stopped = |error: ScriptError| SourceError { message: error.to_string(), client: None };
+        self.bounds.check().map_err(stopped)?;
         self.script.pull(client, section, max, into)
     }
 }
@@ -118,25 +124,31 @@ pub(super) fn run(
     const WHAT: &str = "test.run";
     let Some(tests) = &host.tests else { return fail!("{WHAT} is for test files") };
     let known = ["target", "duration", "seed", "iterations", "clients", "params"];
-    let given = given(WHAT, &options, &known)?;
-    let script = script_options(lua, host, WHAT, &path, given.as_ref())?;
-    let mut duration = RUN_DURATION;
-    let mut target = RUN_TARGET.to_string();
-    if let Some(given) = &given {
-        if let Some(ns) = optional(given, WHAT, "duration", duration_ns)? {
-            duration = Duration::from_nanos(ns);
-        }
-        target = text_field(given, WHAT, "target")?.unwrap_or(target);
+    let given = CallOptions::of(WHAT, &options, &known)?;
+    let mut script = script_options(lua, host, WHAT, &path, &given)?;
+    let duration = given.read("duration", duration_ns)?.map_or(RUN_DURATION, Duration::from_nanos);
+    let target = given.read("target", text)?.unwrap_or_else(|| RUN_TARGET.to_string());
+    if tests.is_interrupted() {
+        return fail!("{WHAT}: the tests were interrupted");
     }
-    let stop_after = host.time_left();
-    if duration.is_zero() || duration >= stop_after {
+    let left = host.time_left();
+    if duration.is_zero() || duration >= left {
         return fail!(
-            "{WHAT}: duration is {duration:?}; it must be more than 0 and less than what is left of the test's time limit (--timeout), which is {stop_after:.1?}"
+            "{WHAT}: duration is {duration:?}; it must be more than 0 and less than what is left of the test's time limit (--timeout), which is {left:.1?}"
         );
     }
-    let began = Instant::now();
-    let summary = (tests.options.runner)(&WorkloadRun { script, target, duration, stop_after });
-    tests.waited.set(tests.waited.get() + began.elapsed());
+    let (began, computed_before) = (Instant::now(), computed());
+    let Some(stop_at) = began.checked_add(left) else {
+        return fail!("{WHAT}: the time limit of the test (--timeout) is too long for a run");
+    };
+    script.test = Some(TestBounds {
+        interrupted: Arc::clone(&tests.options.interrupted),
+        ends: TestEnd::At(stop_at),
+    });
+    let summary = (tests.options.runner)(&WorkloadRun { script, target, duration, stop_at });
+    // What this thread computed for the run counts as computing time already.
+    let here = computed().saturating_sub(computed_before);
+    tests.waited.set(tests.waited.get() + began.elapsed().saturating_sub(here));
     host.look_at_the_clock();
     match summary {
         Ok(summary) => read_only(lua, &summary),
@@ -144,51 +156,24 @@ pub(super) fn run(
     }
 }
 
-/// Returns the table of options, if there is one.
-fn given(what: &str, value: &Value, known: &[&str]) -> LuaResult<Option<Table>> {
-    if value.is_nil() {
-        return Ok(None);
-    }
-    let given = table(value, &format!("{what}: the second argument"))?;
-    check_keys(&given, what, "option", known)?;
-    Ok(Some(given))
-}
-
 fn script_options(
     lua: &Lua,
     host: &ScriptHost,
     what: &str,
     path: &Value,
-    given: Option<&Table>,
+    given: &CallOptions,
 ) -> LuaResult<ScriptOptions> {
     let location = script_location(lua, host, what, path)?;
     let mut options = ScriptOptions {
         location,
         quiet: true,
-        limits: ScriptLimits::default(),
+        seed: given.seed()?,
+        iterations: given.iterations()?,
+        clients: given.read("clients", clients)?.unwrap_or_default(),
+        limits: host.tests.as_ref().map(|tests| tests.options.limits).unwrap_or_default(),
         ..Default::default()
     };
-    let Some(given) = given else { return Ok(options) };
-    options.seed = optional(given, what, "seed", whole)?;
-    options.iterations = optional(given, what, "iterations", |value, what| {
-        match u32::try_from(whole(value, what)?) {
-            Ok(number @ 1..) => Ok(number),
-            _ => fail!("{what} is {}; it must be from 1 to {}", shown(value), u32::MAX),
-        }
-    })?;
-    match given.raw_get::<Value>("clients")? {
-        Value::Nil => {}
-        Value::Table(clients) => {
-            for pair in clients.pairs::<Value, Value>() {
-                let (workload, clients) = pair?;
-                let workload = text(&workload, &format!("{what}: clients: a workload's name"))?;
-                options.clients.push(clients_of(what, Some(workload), &clients)?);
-            }
-            options.clients.sort_by(|a, b| a.workload.cmp(&b.workload));
-        }
-        clients => options.clients.push(clients_of(what, None, &clients)?),
-    }
-    if let Some(params) = optional(given, what, "params", table)? {
+    if let Some(params) = given.read("params", table)? {
         for pair in params.pairs::<Value, Value>() {
             let (name, value) = pair?;
             let name = text(&name, &format!("{what}: params: a name"))?;
@@ -209,10 +194,20 @@ fn script_options(
     Ok(options)
 }
 
-fn clients_of(what: &str, workload: Option<String>, value: &Value) -> LuaResult<ClientsOverride> {
-    let clients = whole(value, &format!("{what}: clients"))?;
-    let clients = client_count(clients).map_err(|problem| fault(format!("{what}: {problem}")))?;
-    Ok(ClientsOverride { workload, clients })
+/// Reads the number of clients of the only workload, or a table with that of each workload.
+fn clients(value: &Value, what: &str) -> LuaResult<Vec<ClientsOverride>> {
+    let Value::Table(given) = value else {
+        return Ok(vec![ClientsOverride { workload: None, clients: client_number(value, what)? }]);
+    };
+    let mut all = Vec::new();
+    for pair in given.pairs::<Value, Value>() {
+        let (workload, clients) = pair?;
+        let workload = text(&workload, &format!("{what}: a workload's name"))?;
+        let clients = client_number(&clients, &format!("{what} of {workload:?}"))?;
+        all.push(ClientsOverride { workload: Some(workload), clients });
+    }
+    all.sort_by(|a, b| a.workload.cmp(&b.workload));
+    Ok(all)
 }
 
 /// Returns the location of a script that is named relative to the calling file, or of a ready

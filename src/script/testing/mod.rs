@@ -5,6 +5,7 @@
 //! `describe` collect the tests, and then each test runs, whatever became of the one before.
 
 mod balance;
+mod call_options;
 mod calls;
 mod equality;
 mod natives;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
-use super::operation_tables::{MAX_OPERATIONS, OperationList, section_named};
+use super::call_options::{CallOptions, client_number, number};
+use super::operation_tables::{MAX_OPERATIONS, OperationList, section_name, section_named};
 use crate::ir::random::RandomNumbers;
 use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{Operation, Section};
@@ -13,9 +14,7 @@ use crate::script::api::{ClientObject, Rng};
 use crate::script::boundary::cross;
 use crate::script::client::{Identity, ScriptClient};
 use crate::script::host::ScriptHost;
-use crate::script::values::{
-    check_keys, fail, function, name, optional, shown, table, text_field, whole,
-};
+use crate::script::values::{fail, function, name, shown};
 
 const OPTIONS: [&str; 7] =
     ["seed", "id", "clients", "iteration", "iterations", "section", "workload"];
@@ -45,37 +44,34 @@ impl RecordOptions {
             section: Section::Iteration,
             workload: WORKLOAD.into(),
         };
-        if value.is_nil() {
-            return Ok(options);
-        }
-        let given = table(value, "test.record: the second argument")?;
-        check_keys(&given, WHAT, "option", &OPTIONS)?;
-        let number = |field: &str, least: u64, most: u64| {
-            optional(&given, WHAT, field, |value, what| match whole(value, what)? {
-                number if (least..=most).contains(&number) => Ok(number),
-                _ => fail!("{what} is {}; it must be from {least} to {most}", shown(value)),
-            })
-        };
-        let most_clients = u64::from(MAX_CLIENTS);
-        let small = |number: Option<u64>, default: u32| number.map_or(default, |it| it as u32);
-        options.seed = number("seed", 0, u64::MAX)?.unwrap_or(0);
-        options.first_client = small(number("id", 0, most_clients - 1)?, 0);
-        options.clients = small(number("clients", 1, most_clients)?, 1);
-        options.first_iteration = small(number("iteration", 0, u64::from(u32::MAX) - 1)?, 0);
-        options.iterations = small(number("iterations", 1, 1_000_000)?, 1);
+        let given = CallOptions::of(WHAT, value, &OPTIONS)?;
+        let first = given.read("iteration", |value, what| number(value, what, 0, u32::MAX - 1))?;
+        let iterations = given.iterations()?;
+        options.seed = given.seed()?.unwrap_or(0);
+        let id = given.read("id", |value, what| number(value, what, 0, MAX_CLIENTS - 1))?;
+        options.first_client = id.unwrap_or(0);
+        options.clients = given.read("clients", client_number)?.unwrap_or(1);
+        options.first_iteration = first.unwrap_or(0);
+        options.iterations = iterations.unwrap_or(1);
         if options.first_client.saturating_add(options.clients) > MAX_CLIENTS {
             return fail!("{WHAT}: id and clients together are more than {MAX_CLIENTS}");
         }
-        if let Some(section) = text_field(&given, WHAT, "section")? {
-            let value: Value = given.raw_get("section")?;
-            let Some(section) = section_named(&value) else {
-                return fail!(
-                    "{WHAT}: section is \"setup\", \"iteration\" or \"teardown\", not {section:?}"
-                );
-            };
+        let section = given.read("section", |value, what| match section_named(value) {
+            Some(section) => Ok(section),
+            None => {
+                fail!("{what} is \"setup\", \"iteration\" or \"teardown\", not {}", shown(value))
+            }
+        })?;
+        if let Some(section) = section {
             options.section = section;
         }
-        if let Some(workload) = optional(&given, WHAT, "workload", name)? {
+        if options.section != Section::Iteration && (first.is_some() || iterations.is_some()) {
+            return fail!(
+                "{WHAT}: iteration and iterations have no effect on the section {:?}",
+                section_name(options.section)
+            );
+        }
+        if let Some(workload) = given.read("workload", name)? {
             options.workload = workload.into();
         }
         Ok(options)
@@ -140,7 +136,7 @@ fn record_client(
     let mut operations = Vec::new();
     let mut lines = Vec::new();
     if let Some(mut client) = host.client.take() {
-        client.take_mapped(&mut operations, &host.operation_memory);
+        client.take_all_made(&mut operations, &host.operation_memory);
         lines = client.recording.take().map_or_else(Vec::new, |recording| recording.lines);
     }
     result.map(|()| (operations, lines))

@@ -19,6 +19,8 @@ const ENDING: &str = ".jsonl";
 /// Maximum size of a snapshot in bytes.
 const MAX_BYTES: usize = 16 << 20;
 const MAX_NAME_CHARS: usize = 100;
+/// Maximum length of a name in bytes. With its ending it fits every file system.
+const MAX_NAME_BYTES: usize = 200;
 const MAX_DEPTH: usize = 32;
 /// Maximum number of files that are looked at to find unused ones.
 const MAX_FILES: usize = 10_000;
@@ -142,13 +144,14 @@ fn checked_name(value: &Value) -> LuaResult<String> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     let length = name.chars().count();
     let is_name = (1..=MAX_NAME_CHARS).contains(&length)
+        && name.len() <= MAX_NAME_BYTES
         && name.chars().all(plain)
         && !name.starts_with(['.', ' '])
         && !name.ends_with(['.', ' ']);
     match is_name {
         true => Ok(name),
         false => fail!(
-            "to_match_snapshot: {} cannot be the name of a snapshot; write 1 to {MAX_NAME_CHARS} letters, digits, '-', '_', '.' and spaces, without a dot or a space at either end",
+            "to_match_snapshot: {} cannot be the name of a snapshot; write 1 to {MAX_NAME_CHARS} letters, digits, '-', '_', '.' and spaces, at most {MAX_NAME_BYTES} bytes, without a dot or a space at either end",
             shown(value)
         ),
     }
@@ -178,8 +181,25 @@ fn write_lines(value: &Value, lines: &mut Vec<String>) -> LuaResult<()> {
     }
 }
 
+/// Returns whether the keys of a table are the numbers from 1 to its length. A table without some of
+/// these may have as many keys.
 fn is_list(table: &Table) -> bool {
-    table.pairs::<Value, Value>().count() == table.raw_len()
+    let length = table.raw_len();
+    let mut count = 0;
+    for pair in table.pairs::<Value, Value>() {
+        let number = match pair {
+            Ok((Value::Integer(number), _)) => usize::try_from(number).ok(),
+            Ok((Value::Number(number), _)) if number.fract() == 0.0 && number >= 1.0 => {
+                Some(number as usize)
+            }
+            _ => None,
+        };
+        if !number.is_some_and(|number| (1..=length).contains(&number)) {
+            return false;
+        }
+        count += 1;
+    }
+    count == length
 }
 
 fn write_json(value: &Value, depth: usize, line: &mut String) -> LuaResult<()> {

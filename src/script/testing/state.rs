@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mlua::{Result as LuaResult, Table};
 
 use super::report::{Printed, TestFailure};
 use super::snapshots::Snapshots;
 use super::suite::Suite;
-use crate::script::options::ScriptOptions;
+use crate::script::options::{ScriptLimits, ScriptOptions};
 use crate::script::printing::printable;
 
 /// Size in bytes of the printed text that is kept of one test, and of all tests of a file.
@@ -30,6 +30,8 @@ pub struct TestOptions {
     pub filter: Option<String>,
     /// The time limit of one test: what it computes, and the time that its runs last.
     pub timeout: Duration,
+    /// The limits of the scripts that a test loads.
+    pub limits: ScriptLimits,
     /// Whether snapshots that differ are written anew.
     pub update: bool,
     /// Whether a missing snapshot is a failure, because nobody would keep the file.
@@ -51,8 +53,8 @@ pub struct WorkloadRun {
     pub target: String,
     /// The length of the recorded phases.
     pub duration: Duration,
-    /// The time after which the run must be stopped, however far it is.
-    pub stop_after: Duration,
+    /// The time at which the run must be stopped, however far it is.
+    pub stop_at: Instant,
 }
 
 /// The state of the test that is running.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mlua::Function;
+use mlua::Result as LuaResult;
 
 use super::natives::native;
-use super::report::{FileReport, Printed, SnapshotReport, TestFailure, TestOutcome, TestReport};
+use super::report::{FileReport, TestFailure, TestOutcome, TestReport, shorten};
 use super::state::{TestOptions, TestState};
 use super::suite::TestCase;
 use crate::ir::ClientPartition;
@@ -19,6 +19,9 @@ use crate::script::options::{ScriptLimits, ScriptOptions};
 use crate::script::source::{Opened, open};
 use crate::script::vm::Vm;
 
+/// Maximum length of the reason why a test did not run, in bytes. Every test after a fault has it.
+const MAX_REASON: usize = 200;
+
 /// The reason for tests that an interrupt has ended.
 const INTERRUPTED: &str = "the tests were interrupted";
 
@@ -27,14 +30,7 @@ const INTERRUPTED: &str = "the tests were interrupted";
 pub fn run_test_file(path: &Path, options: &TestOptions) -> Option<FileReport> {
     let began = Instant::now();
     let tests = Rc::new(TestState::new(path, options.clone()));
-    let mut report = FileReport {
-        path: path.to_path_buf(),
-        refused: None,
-        tests: Vec::new(),
-        printed: Printed::default(),
-        snapshots: SnapshotReport::default(),
-        elapsed: Duration::ZERO,
-    };
+    let mut report = FileReport::new(path);
     let vm = load(path, &tests);
     report.printed = tests.take_printed();
     match vm {
@@ -78,14 +74,18 @@ fn run_tests(vm: &Vm, tests: &Rc<TestState>, report: &mut FileReport) {
         let began = Instant::now();
         let outcome = match &report.refused {
             _ if tests.is_interrupted() => TestOutcome::NotRun(INTERRUPTED.into()),
-            Some(error) => TestOutcome::NotRun(format!("the tests could not go on: {error}")),
+            Some(error) => {
+                let mut error = error.to_string();
+                shorten(&mut error, MAX_REASON);
+                TestOutcome::NotRun(format!("the tests could not go on: {error}"))
+            }
             None => run_test(vm, tests, test).unwrap_or_else(|internal| {
                 let message = internal.to_string();
                 report.refused = Some(internal);
                 TestOutcome::Failed(TestFailure::new(message, Vec::new()))
             }),
         };
-        report.tests.push(TestReport {
+        report.add(TestReport {
             name: test.name.clone(),
             place: vm.host.chunks.borrow().with_paths(&test.place),
             outcome,
@@ -104,12 +104,17 @@ fn run_tests(vm: &Vm, tests: &Rc<TestState>, report: &mut FileReport) {
 fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, ScriptError> {
     let (before, after) = tests.suite.borrow().around(test);
     tests.begin_test();
-    let mut result = call(vm, before.iter().chain([&test.function]));
-    for function in &after {
-        if matches!(result, Err(ScriptError::Internal(_))) {
-            break;
-        }
-        let ended = call(vm, [function]);
+    let mut result = call(vm, || {
+        before.iter().chain([&test.function]).try_for_each(|function| function.call::<()>(()))
+    });
+    if !after.is_empty() && !matches!(result, Err(ScriptError::Internal(_))) {
+        // Each of them is called, whatever became of those before.
+        let ended = call(vm, || {
+            after.iter().fold(Ok(()), |result, function| {
+                let ended = function.call::<()>(());
+                result.and(ended)
+            })
+        });
         result = result.and(ended);
     }
     let (failure, unjudged) = tests.end_test();
@@ -120,7 +125,9 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
     let failed = |message: String, details| TestOutcome::Failed(TestFailure::new(message, details));
     match (failure, result, unjudged) {
         (_, Err(error @ ScriptError::Internal(_)), _) => Err(error),
-        (Some(TestFailure { message, details }), _, _) => Ok(failed(with_paths(&message), details)),
+        (Some(TestFailure { message, details, .. }), _, _) => {
+            Ok(failed(with_paths(&message), details))
+        }
         (None, Err(error), _) => Ok(failed(error.to_string(), Vec::new())),
         (None, Ok(()), Some(place)) => Ok(failed(
             format!("{}: test.expect without a matcher, which checks nothing", with_paths(&place)),
@@ -130,12 +137,11 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
     }
 }
 
-/// Calls functions of a test, one after the other, with one time limit. They may declare what the
-/// top level of a script declares, and that ends with them.
-fn call<'a>(vm: &Vm, functions: impl IntoIterator<Item = &'a Function>) -> Result<(), ScriptError> {
+/// Calls functions of a test with one time limit. They may declare what the top level of a script
+/// declares, and that ends with them.
+fn call(vm: &Vm, functions: impl FnOnce() -> LuaResult<()>) -> Result<(), ScriptError> {
     vm.host.declared.replace(Some(Declared::default()));
-    let result =
-        vm.enter(0, |_| functions.into_iter().try_for_each(|function| function.call::<()>(())));
+    let result = vm.enter(0, |_| functions());
     // Luau does not collect garbage when it runs out of memory, and the next test needs some.
     if vm.lua.used_memory() > vm.host.memory_bytes() / 2 {
         vm.enter(0, |lua| lua.gc_collect())?;

@@ -7,6 +7,7 @@ use super::*;
 use crate::ir::OperationType;
 use crate::project::standard_library::{LUACATS_DEFINITIONS, LUAU_DEFINITIONS, MODULES};
 use crate::script::members::{CLIENT_METHODS, GLOBALS, METRIC_METHODS, RNG_METHODS};
+use crate::script::testing::{TestOptions, TestOutcome, run_test_file};
 
 type Names = BTreeSet<String>;
 
@@ -239,5 +240,73 @@ fn the_definitions_have_everything_that_a_module_of_the_standard_library_exports
             assert!(exports.remove(*name), "@bench/{module} does not export {name}");
         }
         assert_eq!(in_luau(&head), exports, "@bench/{module}");
+    }
+}
+
+/// Returns the fields of a class of the annotations in the source of `@bench/test`, or the functions
+/// and methods of one of its tables.
+fn in_test_module(after: &str, line_begins: &str) -> Names {
+    let (_, source) = MODULES.iter().find(|(name, _)| *name == "test").unwrap();
+    let (_, block) = source.split_once(after).expect(after);
+    let end = |line: &&str| line_begins.starts_with("function") || line.starts_with("---@field");
+    let lines = block.lines().skip(1).take_while(end);
+    let found = lines.filter_map(|line| line.strip_prefix(line_begins));
+    found.map(|rest| rest.split(['?', ' ', '(']).next().unwrap().into()).collect()
+}
+
+/// Returns the message with which the only test of a file fails.
+fn fails(body: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("s.lua"), "").unwrap();
+    let path = directory.path().join("x_test.lua");
+    let text = format!("local test = require('@bench/test') test.it('x', function() {body} end)");
+    std::fs::write(&path, text).unwrap();
+    let options = TestOptions {
+        filter: None,
+        timeout: Duration::from_secs(10),
+        limits: ScriptLimits::default(),
+        update: false,
+        on_ci: true,
+        interrupted: Default::default(),
+        runner: std::sync::Arc::new(|_| Err("no runs here".into())),
+    };
+    match run_test_file(&path, &options).unwrap().tests.remove(0).outcome {
+        TestOutcome::Failed(failure) => failure.message,
+        other => panic!("{body}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definitions_have_every_function_matcher_and_option_of_the_module_for_tests() {
+    let said = fails(
+        "local names = {} for name in pairs(test) do table.insert(names, name) end error('exports: ' .. table.concat(names, ' ') .. ';')",
+    );
+    let exports = said.split("exports: ").nth(1).expect(&said).split(';').next().unwrap();
+    let exports = names(exports.split_whitespace());
+    assert_eq!(in_luau("export type BenchTestModule = {"), exports);
+    assert_eq!(in_test_module("local M = {}", "function M."), exports);
+
+    let said = fails(&format!("test.expect(1):{NO_WORD}()"));
+    let (_, matchers) = said.split_once("(there is ").expect(&said);
+    let matchers = names(matchers.trim_end_matches(')').split(", "));
+    assert_eq!(in_luau("export type BenchTestExpectation = {"), matchers);
+    assert_eq!(in_test_module("local Expectation = {}", "function Expectation:"), matchers);
+
+    for (class, call) in [
+        ("RecordOptions", "test.record(print, { KEY = 1 })"),
+        ("StreamOptions", "test.stream('./s.lua', { KEY = 1 })"),
+        ("RunOptions", "test.run('./s.lua', { KEY = 1 })"),
+    ] {
+        let said = fails(&call.replace("KEY", NO_WORD));
+        let (_, list) = said.split_once("': there is ").expect(&said);
+        let options = names(list.split(", "));
+        assert_eq!(in_luau(&format!("export type BenchTest{class} = {{")), options, "{class}");
+        let mut annotated =
+            in_test_module(&format!("---@class (exact) bench.test.{class}"), "---@field ");
+        if class == "RunOptions" {
+            let stream = "---@class (exact) bench.test.StreamOptions";
+            annotated.extend(in_test_module(stream, "---@field "));
+        }
+        assert_eq!(annotated, options, "{class}");
     }
 }

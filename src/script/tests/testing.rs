@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::script::ScriptError;
-use crate::script::testing::{FileReport, TestOptions, TestOutcome, TestReport, run_test_file};
+use crate::script::testing::{
+    FileReport, TestFailure, TestOptions, TestOutcome, TestReport, run_test_file,
+};
+use crate::script::{ScriptError, ScriptLimits};
 
 /// A test file in a directory of its own.
 struct TestFile {
@@ -22,6 +24,7 @@ fn file(text: &str) -> TestFile {
     let options = TestOptions {
         filter: None,
         timeout: Duration::from_millis(300),
+        limits: ScriptLimits::default(),
         update: false,
         on_ci: false,
         interrupted: Arc::new(AtomicBool::new(false)),
@@ -140,7 +143,7 @@ fn a_hostile_test_fails_and_the_others_run() {
         test.it('fine', function() expect(#('x'):rep(2^20)):to_be(2^20) end)",
     )
     .results();
-    let endless = "no end after 300ms (--timeout); it seems to loop forever";
+    let endless = "no end after 300ms of computing (--timeout); it seems to loop forever";
     let expected = [
         ("endless", &*format!("x_test.lua:2: {endless}")),
         ("endless, caught", &format!("x_test.lua:3: {endless}")),
@@ -176,7 +179,7 @@ fn a_file_that_does_not_load_says_why_and_runs_no_test() {
         ("test.describe('a', function() error('boom') end)", "x_test.lua:2: boom"),
         (
             "test.describe('a', function() while true do end end)",
-            "x_test.lua:2: no end after 300ms (--timeout); it seems to loop forever",
+            "x_test.lua:2: no end after 300ms of computing (--timeout); it seems to loop forever",
         ),
         (
             "expect(1):to_be(1)",
@@ -318,6 +321,18 @@ fn a_wrong_use_of_record_is_refused() {
             "test.record: clients is 0; it must be from 1 to 1000000",
         ),
         (
+            "test.record(print, { section = 'setup', iterations = 2 })",
+            "test.record: iteration and iterations have no effect on the section \"setup\"",
+        ),
+        (
+            "test.record(print, { section = 'teardown', iteration = 2 })",
+            "test.record: iteration and iterations have no effect on the section \"teardown\"",
+        ),
+        (
+            "test.record(print, { iterations = 0 })",
+            "test.record: iterations is 0; it must be from 1 to 4294967295",
+        ),
+        (
             "test.record(function() test.record(print) end)",
             "test.record inside of a function that is recorded",
         ),
@@ -404,7 +419,16 @@ fn a_stream_that_cannot_be_made_says_why() {
         ),
         (
             "'./s.lua', { params = { file = 1 } }",
-            "test.stream: -p file: unknown parameter 'file': did you mean 'files'?",
+            "test.stream: params: unknown parameter 'file': did you mean 'files'?",
+        ),
+        (
+            "'./s.lua', { params = { files = 'x' } }",
+            "test.stream: params: files = x: \"x\" is not a whole number within 2^53. Parameter 'files' is an int; its default is 1",
+        ),
+        ("'./s.lua', { clients = 0 }", "test.stream: clients is 0; it must be from 1 to 1000000"),
+        (
+            "'./s.lua', { clients = { w = 0 } }",
+            "test.stream: clients of \"w\" is 0; it must be from 1 to 1000000",
         ),
         (
             "'./s.lua', { iteration = 1 }",
@@ -534,12 +558,19 @@ fn only_values_that_can_be_read_again_make_a_snapshot() {
     for (value, expected) in [
         ("print", "a snapshot holds tables, strings, numbers and booleans, not a function"),
         ("{ 1, a = 2 }", "neither a list nor a table of named fields: it has the key 1"),
+        ("{ 1, nil, 3, x = 'a' }", "neither a list nor a table of named fields: it has the key 1"),
         ("'\\255'", "a string in the value is not UTF-8"),
         ("(function() local t = {} t.t = t return t end)()", "more than 32 levels"),
     ] {
         let outcome = one(&format!("expect({value}):to_match_snapshot('x')")).outcome();
         assert!(outcome.contains(expected), "{outcome}");
     }
+    let long = "\u{10400}".repeat(100);
+    let outcome = one(&format!("expect(1):to_match_snapshot('{long}')")).outcome();
+    assert!(outcome.contains("at most 200 bytes"), "{outcome}");
+    let longest = "é".repeat(100);
+    let outcome = one(&format!("expect({{ 1, 2 }}):to_match_snapshot('{longest}')")).outcome();
+    assert_eq!(outcome, "ok");
     let twice = one("expect(1):to_match_snapshot('x') expect(1):to_match_snapshot('X')").outcome();
     assert!(twice.contains("the name \"X\" is used twice in this file"), "{twice}");
 }
@@ -667,6 +698,119 @@ fn messages_and_output_are_bounded_over_all_tests() {
     assert!((3 << 20..=4 << 20).contains(&printed), "{printed}");
     let lines = |test: &TestReport| test.printed.text.lines().count() as u64 + test.printed.dropped;
     assert!(report.tests.iter().all(|test| lines(test) == 20));
-    let TestOutcome::Failed(failure) = &report.tests[0].outcome else { panic!() };
-    assert!(failure.message.len() < 17_000 && failure.message.ends_with("é…"));
+    let failures: Vec<_> = report.tests.iter().map(failure).collect();
+    assert!(failures[0].message.len() < 17_000 && failures[0].message.ends_with("é…"));
+    let (dropped, kept): (Vec<&TestFailure>, Vec<&TestFailure>) =
+        failures.iter().partition(|failure| failure.is_dropped);
+    let bytes: usize = kept.iter().map(|failure| failure.message.len()).sum();
+    assert!((3 << 20..=4 << 20).contains(&bytes), "{bytes}");
+    assert_eq!(kept.len() + dropped.len(), 400);
+    assert!(failures.is_sorted_by_key(|failure| failure.is_dropped), "the first ones are kept");
+    assert!(dropped.iter().all(|failure| failure.message.starts_with("the message was dropped")));
+}
+
+fn failure(test: &TestReport) -> &TestFailure {
+    match &test.outcome {
+        TestOutcome::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn parameters_of_a_test_name_files_of_the_project_only() {
+    let outside = tempfile::tempdir().unwrap();
+    let secret = outside.path().join("secret");
+    std::fs::write(&secret, "{\"root\":\"x\"}").unwrap();
+    let script = "local P = bench.params { tree = { type = 'string', default = '' }, document = { type = 'string', default = '' } }
+        if P.tree ~= '' then bench.tree(P.tree) end
+        if P.document ~= '' then bench.load(P.document) end
+        bench.workload { name = 'w', iteration = function(c) c:stat('x') end }";
+    for parameter in ["tree", "document"] {
+        for path in [secret.display().to_string(), format!("../../{}", secret.display())] {
+            let file = one(&format!(
+                "test.stream('./s.lua', {{ params = {{ {parameter} = '{path}' }} }})"
+            ));
+            let outcome = file.beside("s.lua", script).outcome();
+            let refused = "is outside of the script's directory; a script that a test loads reads the files of its project only";
+            assert!(outcome.contains(refused), "{parameter}: {outcome}");
+        }
+        let file =
+            one(&format!("test.stream('./s.lua', {{ params = {{ {parameter} = 'inner' }} }})"));
+        let outcome = file.beside("s.lua", script).outcome();
+        assert!(outcome.contains("the path starts from the script's directory"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_script_that_a_test_loads_ends_with_its_test_whatever_its_own_limit_is() {
+    let long = |options: &mut TestOptions| {
+        options.limits.time_per_resume = Duration::from_secs(600);
+    };
+    for script in [
+        "while true do end",
+        "bench.workload { name = 'w', iteration = function(c) while true do pcall(function() while true do end end) end end }",
+    ] {
+        let file = one("test.stream('./s.lua')").beside("s.lua", script).with(long);
+        let outcome = file.outcome();
+        assert!(outcome.contains("the time limit of the test (--timeout) has passed"), "{outcome}");
+        let file = file.with(|options| options.timeout = Duration::from_secs(600));
+        let interrupted = Arc::clone(&file.options.interrupted);
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                interrupted.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            file.run().tests.remove(0).outcome
+        });
+        assert_eq!(outcome, TestOutcome::NotRun("the tests were interrupted".into()));
+    }
+}
+
+#[test]
+fn the_limits_of_scripts_are_those_of_the_command_line() {
+    let file = one("test.stream('./s.lua')").beside("s.lua", "while true do end");
+    let file = file.with(|options| {
+        options.limits.time_per_resume = Duration::from_millis(20);
+        options.timeout = Duration::from_secs(600);
+    });
+    let outcome = file.outcome();
+    assert!(outcome.contains("no result after 20ms of computing (--script-time)"), "{outcome}");
+}
+
+#[test]
+fn the_time_of_a_run_counts_once() {
+    let file = one("test.run('./s.lua', { duration = '1ms' })").beside("s.lua", STREAMED);
+    let file = file.with(|options| {
+        options.timeout = Duration::from_secs(1);
+        options.runner = Arc::new(|_| {
+            let began = std::time::Instant::now();
+            while began.elapsed() < Duration::from_millis(600) {}
+            Ok(serde_json::json!({}))
+        });
+    });
+    assert_eq!(file.outcome(), "ok");
+}
+
+#[test]
+fn all_functions_after_a_test_have_one_time_limit_together() {
+    let results = file(
+        "local count = 0
+        test.describe('g', function()
+            test.after_each(function() for _ = 1, 1000 do count = count + 1 end end)
+            test.after_each(function() while true do end end)
+            test.it('ends', function() end)
+        end)
+        test.it('next', function() expect(count):to_be_at_most(10) end)",
+    )
+    .results();
+    let endless =
+        "x_test.lua:5: no end after 300ms of computing (--timeout); it seems to loop forever";
+    assert_eq!(results, pairs(&[("g > ends", endless), ("next", "ok")]));
+}
+
+#[test]
+fn a_list_of_one_operation_is_named_so() {
+    let outcome = one("expect(test.record(function(c) c:open('x', 'r') end)):to_be_balanced()");
+    let outcome = outcome.outcome();
+    assert!(outcome.contains("expected a list of 1 operation to be balanced"), "{outcome}");
 }
