@@ -324,25 +324,6 @@ fn failures_beyond_what_is_kept_of_a_file_are_counted() {
 }
 
 #[test]
-fn a_second_signal_ends_a_run_that_drains() {
-    let slow =
-        "bench.workload { name = 'w', iteration = function(c) c:mkdir('d' .. c.iteration) end }
-        bench.teardown(function(c) c:think('1h') c:mkdir('x') end)";
-    let test = "test.it('long', function() test.run('./s.lua', { duration = '10m' }) end)";
-    let place = place(&[("a_test.lua", test), ("s.lua", slow)]);
-    let mut running = place.smbench("test --timeout 1h").start();
-    let temporary = running.temporary().to_path_buf();
-    running.until("the run", || {
-        names(&temporary).iter().any(|name| temporary.join(name).join("results").exists())
-    });
-    running.signal(Signal::INT);
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    running.signal(Signal::INT);
-    running.end().exits(130);
-    assert_eq!(names(&temporary), [""; 0]);
-}
-
-#[test]
 fn snapshots_are_written_and_mentioned_but_not_on_ci() {
     let test = "test.it('a', function() expect({ 1, { kind = 'x', a = 2 } }):to_match_snapshot('first') end)";
     let place = place(&[("a_test.lua", test)]);

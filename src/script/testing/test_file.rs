@@ -110,10 +110,12 @@ fn run_test(vm: &Vm, tests: &TestState, test: &TestCase) -> Result<TestOutcome, 
     if !after.is_empty() && !matches!(result, Err(ScriptError::Internal(_))) {
         // Each of them is called, whatever became of those before.
         let ended = call(vm, || {
-            after.iter().fold(Ok(()), |result, function| {
+            let mut result = Ok(());
+            for function in &after {
                 let ended = function.call::<()>(());
-                result.and(ended)
-            })
+                result = result.and(ended);
+            }
+            result
         });
         result = result.and(ended);
     }
