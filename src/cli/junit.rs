@@ -8,7 +8,7 @@ use anyhow::Context;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::ir::directory::directory_of;
-use crate::observability::results::{missing_parent, unfinished_file};
+use crate::observability::results::{missing_parent, not_replaceable, unfinished_file};
 use crate::observability::text::printable;
 use crate::script::testing::{FileReport, Printed, TestOutcome};
 
@@ -89,6 +89,9 @@ impl Junit {
         let cannot = || format!("--junit {}: the file cannot be written", path.display());
         if let Some(parent) = missing_parent(path) {
             anyhow::bail!("--junit {}: there is no directory {}", path.display(), parent.display());
+        }
+        if let Some(reason) = not_replaceable(path) {
+            anyhow::bail!("--junit {}: {reason}; name a file", path.display());
         }
         let text = self.0.to_string().with_context(cannot)?;
         let mut file = unfinished_file(".junit", directory_of(path)).with_context(cannot)?;

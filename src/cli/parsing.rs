@@ -164,6 +164,8 @@ mod tests {
             ("smbench serve --listen localhost:x", "--listen"),
             ("smbench serve --password hunter2", "--password"),
             ("smbench compile a.lua", "--output"),
+            ("smbench test --junit mail_test.lua", "--junit"),
+            ("smbench test --junit - mail_test.lua", "--junit"),
             ("smbench compile a.lua -o x.txt", "--output"),
             ("smbench compile a.jsonl -o a.jsonl --force", "--output"),
         ] {

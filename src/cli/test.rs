@@ -49,11 +49,21 @@ pub struct TestArgs {
     pub update: bool,
 
     /// Write the results as a JUnit XML file too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = junit_file)]
     pub junit: Option<PathBuf>,
 
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+/// Parses the path of a JUnit file. A forgotten value would make a test file the next word.
+fn junit_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match text == "-" || ["lua", "luau"].contains(&extension.as_str()) {
+        true => Err("expected the name of a file for the results, such as results.xml".into()),
+        false => Ok(path),
+    }
 }
 
 impl TestArgs {

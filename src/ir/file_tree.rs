@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::protocol::LARGEST_EXACT;
 use crate::protocol::SharePath;
 use crate::protocol::path::upper_case;
+use crate::protocol::shortened;
 
 pub const SCHEMA: &str = "smbench.tree/1";
 
@@ -159,7 +160,9 @@ impl TreeDirectory {
             return Err("does not have one name for each file".into());
         }
         match names.chain(&self.name).find(|name| !is_name(name)) {
-            Some(name) => Err(format!("has the name {name:?}, which a share cannot have")),
+            Some(name) => {
+                Err(format!("has the name {:?}, which a share cannot have", shortened(name, 60)))
+            }
             None => Ok(()),
         }
     }
@@ -181,7 +184,7 @@ impl TakenNames {
         let files = directory.names.iter().flatten().map(|name| (index, name));
         for (place, name) in own.chain(files) {
             if !self.take(place, name) {
-                return Err(format!("has the name {name:?}, which is taken"));
+                return Err(format!("has the name {:?}, which is taken", shortened(name, 60)));
             }
         }
         Ok(())

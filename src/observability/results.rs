@@ -194,6 +194,17 @@ pub fn missing_parent(path: &Path) -> Option<&Path> {
     around.take_while(is_missing).last()
 }
 
+/// Returns why a new file cannot replace what is at `path`: a directory, a device or a pipe, which
+/// would be lost. None if there is a regular file or nothing.
+pub fn not_replaceable(path: &Path) -> Option<&'static str> {
+    let file_type = path.metadata().ok()?.file_type();
+    match (file_type.is_file(), file_type.is_dir()) {
+        (true, _) => None,
+        (_, true) => Some("it is a directory"),
+        _ => Some("it is a device or a pipe"),
+    }
+}
+
 /// Makes `path` and its missing parents, and adds to `made` only those that this call created: of
 /// two runs that start at once, only one may take a directory for its own.
 fn make(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::definitions;
 use super::manifest::{MANIFEST, is_project_name};
+use crate::protocol::shortened;
 
 /// The files beside the definitions. `{name}` and `{version}` in them are replaced.
 const TEMPLATE: [(&str, &str); 10] = [
@@ -101,7 +102,7 @@ pub fn create(directory: &Path, name: Option<&str>) -> Result<Vec<PathBuf>, Star
         None => name_of(directory)?,
     };
     if !is_project_name(&name) {
-        return Err(StarterError::Name(name));
+        return Err(StarterError::Name(shortened(&name, 80)));
     }
     let mut made = Made::default();
     made.directory(directory)?;

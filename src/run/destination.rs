@@ -11,7 +11,9 @@ use anyhow::Context;
 use super::error::RunError;
 use super::signals::{Signals, remove_when_interrupted};
 use crate::ir::directory::directory_of;
-use crate::observability::results::{missing_parent, persist_new, unfinished_file};
+use crate::observability::results::{
+    missing_parent, not_replaceable, persist_new, unfinished_file,
+};
 
 /// The place that a command writes its result to.
 #[derive(Clone, Debug)]
@@ -38,6 +40,12 @@ impl Destination {
         if !force && path.exists() {
             let error = anyhow::anyhow!("{} exists; --force replaces it", path.display());
             return Err(RunError::invalid(error));
+        }
+        if let Some(reason) = not_replaceable(path) {
+            return Err(RunError::invalid(anyhow::anyhow!(
+                "--output {} names no file: {reason}; name a file, or - for standard output",
+                path.display()
+            )));
         }
         match missing_parent(path) {
             Some(parent) => Err(RunError::invalid(anyhow::anyhow!(

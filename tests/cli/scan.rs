@@ -101,6 +101,8 @@ fn a_scan_that_cannot_be_made_is_refused_and_leaves_nothing() {
         ("scan nowhere -o tree.json", "cannot scan nowhere: No such file or directory"),
         ("scan home/readme -o tree.json", "home/readme is not a directory"),
         ("scan home -o missing/tree.json", "there is no directory missing"),
+        ("scan home -o /dev/null --force", "names no file: it is a device or a pipe"),
+        ("scan home -o home --force", "names no file: it is a directory"),
     ] {
         let message = place.smbench(line).end().refused(2);
         assert!(message.contains(expected), "{line}: {message}");

@@ -33,7 +33,8 @@ impl Key {
             Value::Integer(number) => Key::Number(*number as f64),
             Value::Number(number) => Key::Number(*number),
             Value::String(text) => Key::Text(text.to_string_lossy()),
-            other => Key::Other(inline(other)),
+            // A table is not looked into, because it may contain the table that it is a key of.
+            other => Key::Other(scalar(other, MAX_INLINE)),
         }
     }
 

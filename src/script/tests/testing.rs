@@ -814,3 +814,14 @@ fn a_list_of_one_operation_is_named_so() {
     let outcome = outcome.outcome();
     assert!(outcome.contains("expected a list of 1 operation to be balanced"), "{outcome}");
 }
+
+#[test]
+fn a_table_that_is_a_key_of_itself_is_shown_and_compared() {
+    for value in ["a[a] = 1", "for _ = 1, 50 do a = { [a] = 1, [{ [a] = 1 }] = 1 } end"] {
+        let compared =
+            one(&format!("local a = {{}} {value} test.expect(a):to_equal({{ 2 }})")).outcome();
+        assert!(compared.contains("at [1]: 2 is missing"), "{compared}");
+        let shown = one(&format!("local a = {{}} {value} test.expect(a):to_be(5)")).outcome();
+        assert!(shown.contains("[a table] = 1"), "{shown}");
+    }
+}
