@@ -261,7 +261,7 @@ fn a_junit_file_that_cannot_be_written_is_refused_before_the_first_test() {
     fs::create_dir(place.path().join("taken")).unwrap();
     let ended = place.smbench("test c_test.lua --junit taken").end().exits(2);
     assert_eq!(ended.stdout, "");
-    assert!(ended.stderr.contains("--junit taken: the file cannot be written"), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "error: --junit taken: it is a directory; name a file\n");
     assert_eq!(place.names(), ["a_test.lua", "c_test.lua", "taken"]);
 }
 
