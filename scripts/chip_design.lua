@@ -35,7 +35,7 @@ local P = bench.params {
   directories = { type = "int", default = 1, min = 1, max = 1000, help = "directories of a process of the back end (published: 5)" },
   files = { type = "int", default = 4, min = 1, max = 1000, help = "files in each of them (published: 10)" },
   size = { type = "size", default = "10MiB", min = "1MiB", max = "100GiB", help = "size of such a file (published: 10MiB)" },
-  warmup = { type = "duration", default = "5s", min = "10ms", help = "length of the warm-up (published: 300s)" },
+  warmup = { type = "duration", default = "5s", min = "10ms", max = "24h", help = "length of the warm-up (published: 300s)" },
 }
 
 local ROOT = "smbench-chip-design"

@@ -26,7 +26,7 @@ local P = bench.params {
   threads = { type = "int", default = 50, min = 1, max = 10000, help = "threads" },
   files = { type = "int", default = 1000, min = 1, max = 1000000, help = "files, 20 in each directory (published: 10000)" },
   size = { type = "size", default = "128KiB", min = 1, max = "1GiB", help = "mean size of a file" },
-  think = { type = "duration", default = "0s", help = "time between two loops of a thread, to work below full speed" },
+  think = { type = "duration", default = "0s", max = "1h", help = "time between two loops of a thread, to work below full speed" },
 }
 
 local BLOCK = 1024 * 1024
@@ -38,25 +38,27 @@ bench.phases {
 }
 bench.thresholds { "errors.rate < 0.01%" }
 
--- Each thread has at least four files, one of which it can create.
+-- Each thread has at least five files, of which at least four exist and one does not. The
+-- loop deletes as many as it creates, so there is always one of each kind.
 local set = files.set {
   root = "smbench-fileserver",
   files = math.max(P.files, 5 * P.threads) --[[@as integer]],
   per_directory = 20,
   size = distributions.gamma(P.size, 1.5),
   exists = 0.8,
+  parts = P.threads,
 }
 
 local function create(c, rng)
   local part = set:part_of(c, P.threads)
-  local i = part:free(rng) or part:existing(rng) or 1
+  local i = part:free(rng) or error("every file exists")
   set:write_whole(c, i, BLOCK)
   part:created(i)
 end
 
 local function some(c, rng)
   local part = set:part_of(c, P.threads)
-  return part:existing(rng) or 1, part
+  return part:existing(rng) or error("no file exists"), part
 end
 
 local function append(c, rng)

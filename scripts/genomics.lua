@@ -33,7 +33,7 @@ local P = bench.params {
   rate = { type = "float", default = 1, min = 0.01, max = 100, help = "factor of the published rates" },
   files = { type = "int", default = 10, min = 1, max = 10000, help = "files in each of a job's 2 directories (published: 25)" },
   largest = { type = "size", default = "16MiB", min = "10MiB", max = "100GiB", help = "size of the largest files (published: 100MiB)" },
-  warmup = { type = "duration", default = "5s", min = "10ms", help = "length of the warm-up (published: 300s)" },
+  warmup = { type = "duration", default = "5s", min = "10ms", max = "24h", help = "length of the warm-up (published: 300s)" },
 }
 
 local ROOT = "smbench-genomics"

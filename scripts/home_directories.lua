@@ -31,7 +31,7 @@ local files = require("@bench/files")
 
 local P = bench.params {
   users = { type = "int", default = 20, min = 1, max = 100000, help = "users" },
-  every = { type = "duration", default = "11s", min = "10ms", help = "mean time between two scenarios of a user" },
+  every = { type = "duration", default = "11s", min = "10ms", max = "1h", help = "mean time between two scenarios of a user" },
   files = { type = "int", default = 60, min = 10, max = 30000, help = "files of a user, 10 in each directory (recalled: 268)" },
   largest = { type = "size", default = "1MiB", min = "64KiB", max = "1GiB", help = "largest size of a file" },
 }

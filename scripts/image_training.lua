@@ -35,7 +35,7 @@ local P = bench.params {
   image_size = { type = "size", default = "1MiB", min = "256KiB", max = "1GiB", help = "size of an image (published: 1MiB)" },
   records = { type = "int", default = 4, min = 1, max = 10000, help = "record files in each of 2 directories (published: 10)" },
   record_size = { type = "size", default = "8MiB", min = "2560KiB", max = "100GiB", help = "size of a record file (published: 140MiB)" },
-  warmup = { type = "duration", default = "5s", min = "10ms", help = "length of the warm-up (published: 300s)" },
+  warmup = { type = "duration", default = "5s", min = "10ms", max = "24h", help = "length of the warm-up (published: 300s)" },
 }
 
 local ROOT = "smbench-image-training"

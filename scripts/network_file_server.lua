@@ -27,7 +27,7 @@ local files = require("@bench/files")
 local P = bench.params {
   users = { type = "int", default = 1, min = 1, max = 10000, help = "users" },
   rate = { type = "float", default = 1, min = 0.01, max = 100, help = "factor of the published rate of 10 loops/s a user" },
-  files = { type = "int", default = 500, min = 20, max = 1000000, help = "files of a user, 20 in each directory (published: 100000)" },
+  files = { type = "int", default = 500, min = 20, max = 500000, help = "files of a user, 20 in each directory (published: 100000)" },
 }
 
 local ROOT = "smbench-network-file-server"

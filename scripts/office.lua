@@ -25,7 +25,7 @@ local files = require("@bench/files")
 
 local P = bench.params {
   clients = { type = "int", default = 10, min = 1, max = 100000, help = "clients" },
-  think = { type = "duration", default = "5ms", help = "mean time between two activities of a client" },
+  think = { type = "duration", default = "5ms", max = "1h", help = "mean time between two activities of a client" },
   files = { type = "int", default = 40, min = 8, max = 10000, help = "files of a client" },
   size = { type = "size", default = "256KiB", min = "64KiB", max = "1GiB", help = "size of a file" },
 }

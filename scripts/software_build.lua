@@ -32,7 +32,7 @@ local P = bench.params {
   rate = { type = "float", default = 1, min = 0.01, max = 100, help = "factor of the published rates" },
   directories = { type = "int", default = 10, min = 1, max = 1000, help = "directories of a process (published: 50)" },
   files = { type = "int", default = 20, min = 10, max = 1000, help = "files in each directory (published: 100)" },
-  warmup = { type = "duration", default = "5s", min = "10ms", help = "length of the warm-up (published: 300s)" },
+  warmup = { type = "duration", default = "5s", min = "10ms", max = "24h", help = "length of the warm-up (published: 300s)" },
 }
 
 local ROOT = "smbench-software-build"

@@ -23,7 +23,7 @@ local P = bench.params {
   threads = { type = "int", default = 16, min = 1, max = 10000, help = "threads" },
   files = { type = "int", default = 1000, min = 1, max = 1000000, help = "files, all in one directory" },
   size = { type = "size", default = "16KiB", min = 1, max = "1GiB", help = "mean size of a file at first" },
-  think = { type = "duration", default = "0s", help = "time between two loops of a thread, to work below full speed" },
+  think = { type = "duration", default = "0s", max = "1h", help = "time between two loops of a thread, to work below full speed" },
 }
 
 local BLOCK = 1024 * 1024
@@ -35,7 +35,8 @@ bench.phases {
 }
 bench.thresholds { "errors.rate < 0.01%" }
 
--- Each thread has at least four files, one of which it can create.
+-- Each thread has at least five files, of which at least four exist and one does not. The
+-- loop deletes as many as it creates, so there is always one of each kind.
 local count = math.max(P.files, 5 * P.threads) --[[@as integer]]
 local set = files.set {
   root = "smbench-varmail",
@@ -43,11 +44,12 @@ local set = files.set {
   per_directory = count,
   size = distributions.gamma(P.size, 1.5),
   exists = 0.8,
+  parts = P.threads,
 }
 
 local function some(c, rng)
   local part = set:part_of(c, P.threads)
-  local i = part:existing(rng) or 1
+  local i = part:existing(rng) or error("no file exists")
   return i, part:size(i), part
 end
 
@@ -59,7 +61,7 @@ end
 
 local function create(c, rng)
   local part = set:part_of(c, P.threads)
-  local i = part:free(rng) or 1
+  local i = part:free(rng) or error("every file exists")
   local h = c:open(set:path(i), "w")
   c:write(h, 0, APPEND)
   c:flush(h)

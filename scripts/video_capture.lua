@@ -29,8 +29,8 @@ local files = require("@bench/files")
 local P = bench.params {
   streams = { type = "int", default = 2, min = 1, max = 10000, help = "streams that are captured" },
   rate = { type = "float", default = 1, min = 0.01, max = 100, help = "factor of the published rates" },
-  size = { type = "size", default = "64MiB", min = "2MiB", max = "1TiB", help = "size of a file (published: 1GiB)" },
-  warmup = { type = "duration", default = "5s", min = "10ms", help = "length of the warm-up (published: 300s)" },
+  size = { type = "size", default = "64MiB", min = "2MiB", max = "512GiB", help = "size of a file (published: 1GiB)" },
+  warmup = { type = "duration", default = "5s", min = "10ms", max = "24h", help = "length of the warm-up (published: 300s)" },
 }
 
 local ROOT = "smbench-video-capture"

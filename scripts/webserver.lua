@@ -22,9 +22,9 @@ local files = require("@bench/files")
 
 local P = bench.params {
   threads = { type = "int", default = 20, min = 1, max = 10000, help = "threads (published: 100)" },
-  files = { type = "int", default = 1000, min = 1, max = 1000000, help = "files, 20 in each directory" },
-  size = { type = "size", default = "16KiB", min = 1, max = "1GiB", help = "mean size of a file" },
-  think = { type = "duration", default = "0s", help = "time between two loops of a thread, to work below full speed" },
+  files = { type = "int", default = 1000, min = 1, max = 250000, help = "files, 20 in each directory" },
+  size = { type = "size", default = "16KiB", min = 1, max = "256MiB", help = "mean size of a file" },
+  think = { type = "duration", default = "0s", max = "1h", help = "time between two loops of a thread, to work below full speed" },
 }
 
 local ROOT = "smbench-webserver"

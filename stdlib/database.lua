@@ -100,6 +100,7 @@ local SHARED, EXCLUSIVE = lock_options(false), lock_options(true)
 ---@return bench.database.Database
 function M.new(options)
   local checked = check(options)
+  checks.require_top_level("database.new")
   local root, skew = checked.directory, checked.skew
   local pages = checked.pages ---@type integer
   local page = checked.page ---@type integer

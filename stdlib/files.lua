@@ -9,7 +9,8 @@
 -- A set has files number 1 to `set.count`. Sizes are drawn when the set is made, at
 -- the top of the script, and depend only on the seed and the set's root, so that
 -- they are the same in every VM. `exists` is the share of the files that exist at
--- first; the others are names for files that a workload creates.
+-- first; the others are names for files that a workload creates. With `parts`, it is the
+-- share in the part of each client.
 --
 -- One client makes and removes a small set:
 --
@@ -61,6 +62,7 @@ local MAY_BE_MISSING = M.MAY_BE_MISSING
 
 -- The type of random numbers and of clients in Lua.
 local RNG = "userdata"
+local CLIENT = "userdata"
 
 ---A set of files.
 ---@class bench.FileSet
@@ -99,6 +101,13 @@ local function is_set(value)
   return getmetatable(value) == Set
 end
 
+---Returns whether a value is a size in bytes.
+---@param size any
+---@return boolean
+local function is_size(size)
+  return type(size) == "number" and size >= 0 and size == math.floor(size) and size <= 2 ^ 53
+end
+
 ---Chooses a number from 1 to `count`. Low numbers may be more popular.
 ---@alias bench.Popularity fun(rng: bench.Rng, count: integer): integer
 
@@ -109,6 +118,7 @@ end
 ---@field per_directory? integer number of files in each directory (default 20). If there is only one directory, the files are in the root itself
 ---@field size? bench.Size|bench.Distribution size of a file (default "16KiB")
 ---@field exists? number share of the files that exist at first, from 0 to 1 (default 1)
+---@field parts? integer number of clients that share the set with `set:part_of(c, clients)`; each of their parts has this share of existing files, rounded (default 1)
 
 local check_set = checks.checker("files.set", {
   { name = "root", type = "path", needed = "a directory", example = '"fileserver"' },
@@ -117,37 +127,40 @@ local check_set = checks.checker("files.set", {
   { name = "per_directory", type = "int", optional = true, min = 1, max = MAX_FILES },
   { name = "size", type = "sizes", default = "16KiB" },
   { name = "exists", type = "float", default = 1, min = 0, max = 1 },
+  { name = "parts", type = "int", default = 1, min = 1, max = MAX_FILES },
 })
 
----Returns random numbers for a set, or nil where none can be drawn: outside of the top
----level.
+---Returns random numbers for a set.
 ---@param purpose string
 ---@param root string
----@return bench.Rng?
+---@return bench.Rng
 local function random_numbers(purpose, root)
   -- The names of random numbers have at most 64 characters, and no slash.
-  local ok, rng = pcall(bench.rng, purpose .. " " .. root:gsub("[^%w_.-]", "_"):sub(-40))
-  return ok and rng or nil
+  return bench.rng(purpose .. " " .. root:gsub("[^%w_.-]", "_"):sub(-40))
 end
 
----Draws which files do not exist at first, such that their share is exact.
+---Draws which files do not exist at first, such that their share is exact in each part.
 ---@param rng bench.Rng
 ---@param count integer
 ---@param exists number
+---@param parts integer
 ---@return boolean[]
-local function draw_absent(rng, count, exists)
+local function draw_absent(rng, count, exists, parts)
   local absent = {} ---@type boolean[]
-  local missing = count - math.floor(count * exists + 0.5)
-  if missing == 0 then
-    return absent
-  end
-  -- Each file is chosen with the probability that as many as are still needed are
-  -- among those that are left (Knuth, The Art of Computer Programming, 3.4.2, S).
-  for number = 1, count do
-    local chosen = rng:float() * (count - number + 1) < missing
-    absent[number] = chosen
-    if chosen then
-      missing = missing - 1
+  for first = 1, parts do
+    local left = (count - first) // parts + 1
+    local missing = left - math.floor(left * exists + 0.5)
+    if missing > 0 then
+      -- Each file is chosen with the probability that as many as are still needed are
+      -- among those that are left (Knuth, The Art of Computer Programming, 3.4.2, S).
+      for number = first, count, parts do
+        local chosen = rng:float() * left < missing
+        absent[number] = chosen
+        left = left - 1
+        if chosen then
+          missing = missing - 1
+        end
+      end
     end
   end
   return absent
@@ -175,14 +188,17 @@ function M.set_for_module(options, level)
   if count > MAX_FILES then
     error(("files.set: %d files; a set has at most %d"):format(count, MAX_FILES), level)
   end
+  checks.require_top_level("files.set", level)
   local rng, existence = random_numbers("sizes", checked.root), random_numbers("exists", checked.root)
-  if not rng or not existence then
-    error("files.set must be called at the top level of the script, outside of all functions", level)
-  end
   local draw = checked.size
   local sizes = {} ---@type integer[]
   for number = 1, count do
-    sizes[number] = draw(rng)
+    local size = draw(rng)
+    if not is_size(size) then
+      local text = "files.set: the size of file %d is %s: the distribution must return a whole number of bytes"
+      error(text:format(number, tostring(size)), level)
+    end
+    sizes[number] = size
   end
   local paths = { checked.root }
   local needed = math.ceil(count / per_directory)
@@ -198,7 +214,7 @@ function M.set_for_module(options, level)
     paths = paths,
     per_directory = per_directory,
     sizes = sizes,
-    absent = draw_absent(existence, count, checked.exists),
+    absent = draw_absent(existence, count, checked.exists, checked.parts),
     parts = {},
     is_whole = false,
     others = {},
@@ -255,10 +271,8 @@ function M.from_scan(tree, options)
   if type(tree) ~= "table" or type(tree.directories) ~= "table" or #tree.directories == 0 then
     error('files.from_scan takes a tree, such as bench.tree("tree.json")', 2)
   end
+  checks.require_top_level("files.from_scan")
   local rng = random_numbers("exists", checked.root)
-  if not rng then
-    error("files.from_scan must be called at the top level of the script, outside of all functions", 2)
-  end
   local paths = {} ---@type string[]
   local taken = {} ---@type any[] the names in each directory
   local placed = {} ---@type integer[]
@@ -302,7 +316,7 @@ function M.from_scan(tree, options)
     placed = placed,
     names = names,
     sizes = sizes,
-    absent = draw_absent(rng, count, checked.exists),
+    absent = draw_absent(rng, count, checked.exists, 1),
     parts = {},
     is_whole = false,
     others = {},
@@ -329,10 +343,37 @@ local function no_file(set, number)
   return ("the file set '%s' has files 1 to %d, and no file %s"):format(set.root, set.count, tostring(number))
 end
 
+---Returns the error about a method that was not called with a file's number.
+---@param name string
+---@param number any
+---@return string
+local function no_number(name, number)
+  return ("%s takes a file's number: write %s(number), with a colon; the number is %s"):format(name, name, tostring(number))
+end
+
+---Returns the error about a method that was not called with a client.
+---@param name string
+---@param arguments string
+---@return string
+local function no_client(name, arguments)
+  return ("%s takes the client: write %s(%s), with a colon"):format(name, name, arguments)
+end
+
+---Returns the error about a method that was not called with random numbers.
+---@param name string
+---@param rng any
+---@return string
+local function no_rng(name, rng)
+  return ("%s takes the client's random numbers: write %s(rng), not %s"):format(name, name, tostring(rng))
+end
+
 ---Returns the path of a file.
 ---@param number integer from 1
 ---@return string
 function Set:path(number)
+  if type(number) ~= "number" then
+    error(no_number("set:path", number), 2)
+  end
   if not self.sizes[number] then
     error(no_file(self, number), 2)
   end
@@ -347,6 +388,9 @@ end
 ---@param number integer from 1
 ---@return integer
 function Set:size(number)
+  if type(number) ~= "number" then
+    error(no_number("set:size", number), 2)
+  end
   return self.sizes[number] or error(no_file(self, number), 2)
 end
 
@@ -354,6 +398,9 @@ end
 ---@param number integer from 1
 ---@return string
 function Set:directory(number)
+  if type(number) ~= "number" then
+    error(no_number("set:directory", number), 2)
+  end
   if not self.sizes[number] then
     error(no_file(self, number), 2)
   end
@@ -364,6 +411,9 @@ end
 ---@param number integer from 1
 ---@return boolean
 function Set:exists_at_first(number)
+  if type(number) ~= "number" then
+    error(no_number("set:exists_at_first", number), 2)
+  end
   if not self.sizes[number] then
     error(no_file(self, number), 2)
   end
@@ -375,6 +425,9 @@ end
 ---@param prefix string
 ---@return bench.FileSet
 function Set:under(prefix)
+  if type(prefix) ~= "string" then
+    error("set:under takes a directory: write set:under(directory), with a colon; the directory is " .. tostring(prefix), 2)
+  end
   local other = self.others[prefix]
   if not other then
     local path = checks.value(prefix, { name = "set:under: the directory", type = "path" })
@@ -389,7 +442,7 @@ function Set:under(prefix)
       sizes = self.sizes,
       absent = self.absent,
       parts = {},
-    is_whole = false,
+      is_whole = false,
       others = {},
     }, Set)
     self.others[prefix] = other
@@ -404,6 +457,9 @@ function Set:create_directories(c)
   if not is_set(self) then
     error("write set:create_directories(c), with a colon", 2)
   end
+  if type(c) ~= CLIENT then
+    error(no_client("set:create_directories", "c"), 2)
+  end
   for _, path in ipairs(self.paths) do
     c:mkdir(self.prefix .. path)
   end
@@ -414,6 +470,9 @@ end
 function Set:remove_directories(c)
   if not is_set(self) then
     error("write set:remove_directories(c), with a colon", 2)
+  end
+  if type(c) ~= CLIENT then
+    error(no_client("set:remove_directories", "c"), 2)
   end
   for position = #self.paths, 1, -1 do
     c:rmdir(self.prefix .. self.paths[position], MAY_BE_MISSING)
@@ -442,6 +501,9 @@ function Set:create(c, part, of, options)
   if not is_set(self) then
     error("write set:create(c), with a colon", 2)
   end
+  if type(c) ~= CLIENT then
+    error(no_client("set:create", "c"), 2)
+  end
   local problem = (part or of) and no_part(part, of)
   if problem then
     error(problem, 2)
@@ -468,6 +530,9 @@ function Set:remove(c, part, of)
   if not is_set(self) then
     error("write set:remove(c), with a colon", 2)
   end
+  if type(c) ~= CLIENT then
+    error(no_client("set:remove", "c"), 2)
+  end
   local problem = (part or of) and no_part(part, of)
   if problem then
     error(problem, 2)
@@ -487,9 +552,12 @@ end
 ---@return integer
 function Set:pick(rng, popularity)
   if type(rng) ~= RNG then
-    error("set:pick takes the client's random numbers: write set:pick(rng), not " .. tostring(rng), 2)
+    error(no_rng("set:pick", rng), 2)
   end
   if popularity then
+    if type(popularity) ~= "function" then
+      error("set:pick: the popularity must be a function such as files.zipf(), not " .. tostring(popularity), 2)
+    end
     return popularity(rng, self.count)
   end
   return rng:int(1, self.count)
@@ -501,6 +569,9 @@ end
 ---@param block? bench.Size size of one write (default "64KiB")
 ---@param options? bench.WriteOptions options of each write
 function Set:write_whole(c, number, block, options)
+  if type(c) ~= CLIENT then
+    error(no_client("set:write_whole", "c, number"), 2)
+  end
   local size = self.sizes[number]
   if not size then
     error(no_file(self, number), 2)
@@ -516,6 +587,9 @@ end
 ---@param block? bench.Size size of one read (default "64KiB")
 ---@param options? bench.Options options of each read
 function Set:read_whole(c, number, block, options)
+  if type(c) ~= CLIENT then
+    error(no_client("set:read_whole", "c, number"), 2)
+  end
   local size = self.sizes[number]
   if not size then
     error(no_file(self, number), 2)
@@ -532,6 +606,9 @@ end
 ---@param clients? integer number of clients that share the set (default: only this one)
 ---@return bench.FilePart
 function Set:part_of(c, clients)
+  if type(c) ~= CLIENT then
+    error(no_client("set:part_of", "c, clients"), 2)
+  end
   local user = c.user
   local part = self.parts[user]
   if part then
@@ -579,6 +656,9 @@ end
 ---@param rng bench.Rng
 ---@return integer?
 function Part:existing(rng)
+  if type(rng) ~= RNG then
+    error(no_rng("part:existing", rng), 2)
+  end
   if self.count == 0 then
     return nil
   end
@@ -589,6 +669,9 @@ end
 ---@param rng bench.Rng
 ---@return integer?
 function Part:free(rng)
+  if type(rng) ~= RNG then
+    error(no_rng("part:free", rng), 2)
+  end
   if self.count == self.total then
     return nil
   end
@@ -609,13 +692,6 @@ end
 ---@return string
 local function not_in_part(number)
   return ("file %s is not one of the client's files"):format(tostring(number))
-end
-
----Returns whether a value is a size in bytes.
----@param size any
----@return boolean
-local function is_size(size)
-  return type(size) == "number" and size >= 0 and size == math.floor(size)
 end
 
 ---Returns the error about a value that is not a size.
@@ -642,6 +718,9 @@ end
 ---@param number integer
 ---@return boolean
 function Part:has(number)
+  if type(number) ~= "number" then
+    error(no_number("part:has", number), 2)
+  end
   local position = position_of(self, number)
   return position ~= nil and position <= self.count
 end
@@ -651,6 +730,9 @@ end
 ---@param number integer
 ---@return integer
 function Part:size(number)
+  if type(number) ~= "number" then
+    error(no_number("part:size", number), 2)
+  end
   if not position_of(self, number) then
     error(not_in_part(number), 2)
   end
@@ -661,6 +743,9 @@ end
 ---@param number integer
 ---@param size? integer size in bytes (default: the size in the set)
 function Part:created(number, size)
+  if type(number) ~= "number" then
+    error(no_number("part:created", number), 2)
+  end
   local position = position_of(self, number)
   if not position then
     error(not_in_part(number), 2)
@@ -679,6 +764,9 @@ end
 ---@param number integer
 ---@param size integer size in bytes
 function Part:resized(number, size)
+  if type(number) ~= "number" then
+    error(no_number("part:resized", number), 2)
+  end
   if not position_of(self, number) then
     error(not_in_part(number), 2)
   end
@@ -691,6 +779,9 @@ end
 ---Records that a file was deleted.
 ---@param number integer
 function Part:deleted(number)
+  if type(number) ~= "number" then
+    error(no_number("part:deleted", number), 2)
+  end
   local position = position_of(self, number)
   if not position then
     error(not_in_part(number), 2)

@@ -63,6 +63,7 @@ local KEPT_OPEN = { reopen = true }
 ---@return bench.logs.Log
 function M.new(options)
   local checked = check(options)
+  checks.require_top_level("logs.new")
   local root, keep = checked.directory, checked.keep
 
   ---@param c bench.Client

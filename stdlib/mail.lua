@@ -66,6 +66,7 @@ local check_mbox = checks.checker("mail.mbox", OPTIONS)
 ---@return bench.mail.Mailboxes
 function M.maildir(options)
   local checked = check_maildir(options)
+  checks.require_top_level("mail.maildir")
   local root, block = checked.directory, checked.block
   local most = checked.messages ---@type integer
 
@@ -175,6 +176,7 @@ end
 ---@return bench.mail.Mailboxes
 function M.mbox(options)
   local checked = check_mbox(options)
+  checks.require_top_level("mail.mbox")
   local root, most, block = checked.directory, checked.messages, checked.block
 
   ---@param c bench.Client

@@ -344,4 +344,15 @@ function M.value(value, option, level)
   return result
 end
 
+---Raises an error unless the top level of the script runs. What a module makes in the
+---middle of an iteration would begin anew in each.
+---@param name string the function that the script called, such as "files.set"
+---@param level? integer the caller that an error names, as for `quantity` (default 2)
+function M.require_top_level(name, level)
+  -- Random numbers of the script can be had at its top level only.
+  if not pcall(bench.rng, "top level") then
+    error(name .. " must be called at the top level of the script, outside of all functions", (level or 2) + 1)
+  end
+end
+
 return M

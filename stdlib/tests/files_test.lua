@@ -87,6 +87,50 @@ describe("a set", function()
     expect(in_first_half):to_be_near(400, 30)
   end)
 
+  it("has the share of files that exist at first in each part, however many there are", function()
+    for parts = 1, 200 do
+      local set = files.set({ root = "shares", files = 5 * parts + parts // 3, size = 0, exists = 0.8, parts = parts })
+      for first = 1, parts do
+        local there, absent = 0, 0
+        for number = first, set.count, parts do
+          if set:exists_at_first(number) then
+            there = there + 1
+          else
+            absent = absent + 1
+          end
+        end
+        if there < 4 or absent ~= 1 then
+          expect(("part %d of %d: %d, %d"):format(first, parts, there, absent)):to_be("at least 4, and 1")
+        end
+      end
+    end
+    expect(files.set({ root = "few", files = 2, size = 0, exists = 0.5, parts = 5 }).count):to_be(2)
+  end)
+
+  it("refuses sizes that are none, and names the line of the script", function()
+    for _, size in ipairs({ -1, 0.5, 0 / 0, math.huge, "4KiB", false }) do
+      expect(function()
+        files.set({
+          root = "none",
+          files = 3,
+          size = function()
+            return size --[[@as any]]
+          end,
+        })
+      end):to_fail(("files.set: the size of file 1 is %s: the distribution must return a whole number of bytes"):format(tostring(size)))
+    end
+    local _, message = pcall(function()
+      files.set({
+        root = "none",
+        files = 3,
+        size = function()
+          return nil --[[@as any]]
+        end,
+      })
+    end)
+    expect(message):to_match("files_test%.lua:%d+: files%.set: the size of file 1 is nil")
+  end)
+
   it("creates what exists, and removes every name it can have had", function()
     local set = files.set({ root = "fs", files = 30, per_directory = 10, size = "3MiB", exists = 0.5 })
     local created = test.record(function(c)
@@ -202,7 +246,47 @@ describe("a wrong call", function()
   it("of pick is refused with the right one", function()
     expect(function()
       set:pick(0 --[[@as any]])
-    end):to_fail("files_test.lua:204: set:pick takes the client's random numbers: write set:pick(rng), not 0")
+    end):to_fail("files_test.lua:248: set:pick takes the client's random numbers: write set:pick(rng), not 0")
+  end)
+
+  it("of any method is refused in the words of the script", function()
+    test.record(function(c, rng)
+      local part = set:part_of(c) ---@type any
+      local any = set ---@type any
+      for _, name in ipairs({ "create_directories", "remove_directories", "create", "remove", "write_whole", "read_whole", "part_of" }) do
+        for _, wrong in ipairs({ 1, "c", false }) do
+          expect(function()
+            any[name](any, wrong)
+          end):to_fail(("files_test.lua:259: set:%s takes the client: write set:%s(c"):format(name, name))
+        end
+      end
+      for _, name in ipairs({ "write_whole", "read_whole", "part_of" }) do
+        expect(function()
+          any[name](c)
+        end):to_fail(("set:%s takes the client: write set:%s(c"):format(name, name))
+      end
+      for _, name in ipairs({ "path", "size", "directory", "exists_at_first" }) do
+        expect(function()
+          any[name](1)
+        end):to_fail(("set:%s takes a file's number: write set:%s(number), with a colon; the number is nil"):format(name, name))
+      end
+      for _, name in ipairs({ "has", "size", "created", "resized", "deleted" }) do
+        expect(function()
+          part[name](part, nil)
+        end):to_fail(("part:%s takes a file's number: write part:%s(number), with a colon; the number is nil"):format(name, name))
+      end
+      for _, name in ipairs({ "existing", "free" }) do
+        expect(function()
+          part[name](rng)
+        end):to_fail(("part:%s takes the client's random numbers: write part:%s(rng), not nil"):format(name, name))
+      end
+      expect(function()
+        any.under("home")
+      end):to_fail("set:under takes a directory: write set:under(directory), with a colon; the directory is nil")
+      expect(function()
+        any:pick(rng, 0.5)
+      end):to_fail("set:pick: the popularity must be a function such as files.zipf(), not 0.5")
+    end)
   end)
 
   it("with a dot is refused with the right one", function()

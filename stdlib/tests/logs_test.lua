@@ -76,3 +76,11 @@ it("every name that a log can have is removed", function()
     end
   end
 end)
+
+it("a log is made at the top of the script only", function()
+  expect(function()
+    test.record(function()
+      logs.new({ directory = "late" })
+    end)
+  end):to_fail("logs.new must be called at the top level of the script, outside of all functions")
+end)
