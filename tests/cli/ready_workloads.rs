@@ -210,3 +210,16 @@ fn an_unknown_name_is_refused_with_the_nearest_one_and_how_to_list_all() {
     let said = place.smbench("@scripts/office").end().exits(2).stderr;
     assert!(said.contains("smbench run @scripts/office"), "{said}");
 }
+
+#[test]
+fn each_thread_of_a_workload_that_deletes_has_files_to_create_and_to_delete() {
+    let place = Place::new();
+    for name in ["fileserver", "varmail"] {
+        for threads in [1, 7, 199, 634] {
+            let line = format!(
+                "compile @scripts/{name} --iterations 2 -p threads={threads} --script-time 30s -o {name}{threads}.jsonl"
+            );
+            place.smbench(&line).end().exits(0);
+        }
+    }
+}
