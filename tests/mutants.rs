@@ -277,7 +277,9 @@ fn copy_of_the_package() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     let _ = fs::remove_dir_all(&package);
-    for part in ["src", "schema", "stdlib", "fuzz", "tests/simulation", "tests/support"] {
+    // The other packages of the workspace are not built, but cargo reads their manifests.
+    let packages = ["fuzz", "tests/definitions", "tests/support"];
+    for part in ["src", "schema", "scripts", "stdlib", "tests/simulation"].iter().chain(&packages) {
         copy(&root.join(part), &package.join(part));
     }
     fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
