@@ -26,6 +26,7 @@
 -- that setup takes seconds. At the published size:
 -- -p directories=5 -p files=10 -p warmup=300s --duration 300s
 
+local access = require("@bench/access")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
 
@@ -97,7 +98,7 @@ local function stat(c, rng)
   c:stat((existing(c, rng)))
 end
 
-local function access(c, rng)
+local function check_access(c, rng)
   c:close(c:open((existing(c, rng)), "r"))
 end
 
@@ -122,13 +123,8 @@ local function write_file(c, rng)
   local mine, part = own(c)
   local i = mine:pick(rng)
   local h = c:open(mine:path(i), "w")
-  local offset = 0
-  repeat
-    local length = front_write_size(rng)
-    c:write(h, offset, length)
-    offset = offset + length
-  until offset >= mine:size(i)
-  part:created(i, offset)
+  local size = access.write_drawn(c, rng, h, mine:size(i), front_write_size)
+  part:created(i, size)
   maybe_flush(c, rng, h)
   c:close(h)
 end
@@ -143,12 +139,7 @@ end
 local function read_file(c, rng)
   local path, size = existing(c, rng)
   local h = c:open(path, "r")
-  local offset = 0
-  repeat
-    local length = front_read_size(rng)
-    c:read(h, offset, length)
-    offset = offset + length
-  until offset >= size
+  access.read_drawn(c, rng, h, size, front_read_size)
   c:close(h)
 end
 
@@ -187,7 +178,7 @@ bench.workload {
   end,
   iteration = bench.choose {
     { 39, step("stat", stat) },
-    { 15, step("access", access) },
+    { 15, step("access", check_access) },
     { 15, step("random_write", random_write) },
     { 10, step("write_file", write_file) },
     { 8, step("random_read", random_read) },

@@ -21,6 +21,7 @@
 -- By default a user has 500 files (published: 100,000 for its one user), so that setup
 -- takes seconds. At the published size: -p files=100000 --drain 5m
 
+local access = require("@bench/access")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
 
@@ -68,12 +69,7 @@ local function open_and_read(c, rng, i)
   local mine, part = own(c)
   local size = part:size(i)
   local h = c:open(mine:path(i), "r")
-  local offset = 0
-  repeat
-    local length = read_size(rng)
-    c:read(h, offset, length)
-    offset = offset + length
-  until offset >= size
+  access.read_drawn(c, rng, h, size, read_size)
   return h
 end
 
@@ -96,16 +92,11 @@ local function replace(c, rng)
   local old, new = some(c, rng), part:free(rng) or 1
   local read = open_and_read(c, rng, old)
   local written = c:open(mine:path(new), "w")
-  local offset = 0
-  repeat
-    local length = write_size(rng)
-    c:write(written, offset, length)
-    offset = offset + length
-  until offset >= mine:size(new)
+  local size = access.write_drawn(c, rng, written, mine:size(new), write_size)
   c:close(read)
   c:close(written)
   c:delete(mine:path(old))
-  part:created(new, offset)
+  part:created(new, size)
   part:deleted(old)
 end
 

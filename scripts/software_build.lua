@@ -24,6 +24,7 @@
 -- The defaults make 200 files for each process, so that setup takes seconds. At the
 -- published size: -p directories=50 -p files=100 -p warmup=300s --duration 300s --drain 60s
 
+local access = require("@bench/access")
 local distributions = require("@bench/distributions")
 local files = require("@bench/files")
 
@@ -83,19 +84,14 @@ local function stat(c, rng)
   c:stat((existing(c, rng)))
 end
 
-local function access(c, rng)
+local function check_access(c, rng)
   c:close(c:open((existing(c, rng)), "r"))
 end
 
 local function read_file(c, rng)
   local path, size = existing(c, rng)
   local h = c:open(path, "r")
-  local offset = 0
-  repeat
-    local length = read_size(rng)
-    c:read(h, offset, length)
-    offset = offset + length
-  until offset >= size
+  access.read_drawn(c, rng, h, size, read_size)
   c:close(h)
 end
 
@@ -103,13 +99,8 @@ local function write_file(c, rng)
   local mine, part = own(c)
   local i = mine:pick(rng)
   local h = c:open(mine:path(i), "w")
-  local offset = 0
-  repeat
-    local length = write_size(rng)
-    c:write(h, offset, length)
-    offset = offset + length
-  until offset >= mine:size(i)
-  part:created(i, offset)
+  local size = access.write_drawn(c, rng, h, mine:size(i), write_size)
+  part:created(i, size)
   if rng:bool(0.33) then
     c:flush(h)
   end
@@ -170,7 +161,7 @@ bench.workload {
     { 70, step("stat", stat) },
     { 7, step("write_file", write_file) },
     { 6, step("read_file", read_file) },
-    { 6, step("access", access) },
+    { 6, step("access", check_access) },
     { 2, step("readdir", readdir) },
     { 2, step("unlink", unlink) },
     { 1, step("mkdir", mkdir) },

@@ -149,6 +149,43 @@ function M.write_all(c, handle, size, block, options)
   end
 end
 
+---Reads an open file from front to back in transfers of drawn sizes, at least one. Returns
+---the end of the last one, which may be beyond the size.
+---@param c bench.Client
+---@param rng bench.Rng
+---@param handle bench.Handle
+---@param size integer size of the file in bytes
+---@param draw bench.Distribution size of a transfer, at least 1
+---@return integer
+function M.read_drawn(c, rng, handle, size, draw)
+  local offset = 0
+  repeat
+    local length = math.max(draw(rng), 1)
+    c:read(handle, offset, length)
+    offset = offset + length
+  until offset >= size
+  return offset
+end
+
+---Writes to an open file from front to back in transfers of drawn sizes, at least one.
+---Returns the end of the last one, which may be beyond the size: the file then has that
+---size.
+---@param c bench.Client
+---@param rng bench.Rng
+---@param handle bench.Handle
+---@param size integer number of bytes to write at least
+---@param draw bench.Distribution size of a transfer, at least 1
+---@return integer
+function M.write_drawn(c, rng, handle, size, draw)
+  local offset = 0
+  repeat
+    local length = math.max(draw(rng), 1)
+    c:write(handle, offset, length)
+    offset = offset + length
+  until offset >= size
+  return offset
+end
+
 ---Writes to an open file from an offset on, in blocks: `M.write_all` for the end of a file.
 ---@param c bench.Client
 ---@param handle bench.Handle

@@ -72,7 +72,7 @@ pub struct ScriptList {
 pub struct ListedScript {
     /// Name, which `@scripts/` precedes where a script is named.
     pub name: &'static str,
-    /// What it models: the first line of its header.
+    /// The first line of its header, which says what it models.
     pub summary: &'static str,
 }
 

@@ -125,7 +125,7 @@ impl FileTree {
     /// Writes the tree as JSON, one directory in a line.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let totals = serde_json::to_string(&self.totals)?;
         write!(out, "{{\"schema\":\"{SCHEMA}\",\"totals\":{totals},\"directories\":[")?;

@@ -254,7 +254,7 @@ fn report_of(file: &Path, options: &TestOptions, run_file: &FileRunner) -> Optio
 /// with those that there are.
 ///
 /// # Errors
-/// There is none.
+/// Not even one thread could be started.
 fn goes_on(number: usize, started: io::Result<()>) -> Result<bool, RunError> {
     match started {
         Ok(()) => Ok(true),
@@ -291,7 +291,8 @@ fn run_workload(
         // Other files are tested at the same time.
         generators: Some(1),
         shards: Some(1),
-        // Tests run side by side, so a late generator is no failure of one.
+        // Test files run at the same time, so the generator may be late on a busy host. That does not
+        // fail a test.
         allow_late: true,
         timeouts: Timeouts { drain: DRAIN, ..Timeouts::DEFAULT },
         out: Some(directory.path().join("results")),

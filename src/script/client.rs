@@ -120,11 +120,11 @@ pub(super) struct ScriptClient {
     since_clock_moved: u32,
     /// The operations of another stream that a function of `bench.map` is given.
     pub mapping: Option<Box<Mapping>>,
-    /// What a test records of the client beside its operations.
+    /// The record of the client that a test makes, beside its operations.
     pub recording: Option<Box<Recording>>,
 }
 
-/// What a test records of a client, and the bound on it.
+/// The record of a client that a test makes, and its bound.
 #[derive(Default)]
 pub(super) struct Recording {
     /// Maximum number of operations.

@@ -35,7 +35,7 @@ impl<T> FileCache<T> {
     /// time.
     ///
     /// # Errors
-    /// Those of `read`. The file is read again the next time.
+    /// The errors of `read`. The next call reads the file again.
     pub(super) fn file<E>(
         &self,
         given: bool,

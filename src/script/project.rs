@@ -6,7 +6,7 @@ use super::ready_workloads::ReadyWorkload;
 use crate::ir::directory::{Directory, directory_of};
 use crate::project::manifest::nearest_manifest;
 
-/// What errors say about the files that a ready workload asks for.
+/// The part of an error that says why a ready workload cannot use a file.
 pub(super) const NO_FILES: &str = "a ready workload has no files beside it; save the script with 'smbench scripts show' to add some";
 
 /// The maximum length of a file's path within the project, in bytes. An error of Lua contains at

@@ -123,3 +123,25 @@ describe("whole files", function()
     expect(operations):to_be_balanced()
   end)
 end)
+
+describe("transfers of drawn sizes", function()
+  it("go from front to back until the size is reached, and return where they end", function()
+    local ends = {}
+    local operations = test.record(function(c, rng)
+      local h = c:open("a", "rw")
+      local draw = function()
+        return 40
+      end
+      ends[1] = access.write_drawn(c, rng, h, 100, draw)
+      ends[2] = access.read_drawn(c, rng, h, 0, draw)
+      c:close(h)
+    end)
+    expect(ends):to_equal({ 120, 40 })
+    local transfers = {}
+    for number = 2, #operations - 1 do
+      local operation = operations[number]
+      transfers[number - 1] = ("%s %d %d"):format(operation.kind, operation.offset, operation.length)
+    end
+    expect(transfers):to_equal({ "write 0 40", "write 40 40", "write 80 40", "read 0 40" })
+  end)
+end)

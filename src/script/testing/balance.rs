@@ -69,7 +69,7 @@ pub(super) fn imbalance(value: &Value) -> LuaResult<Option<String>> {
     Ok(Some(format!("{} is never closed: handle {handle}{more}", open.described())))
 }
 
-/// What the check needs of an operation.
+/// The facts about an operation that the check needs.
 struct OperationView {
     number: usize,
     kind: String,
