@@ -14,8 +14,8 @@ use crate::run::MAX_THREADS;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
         Test files are named NAME_test.lua, NAME.test.lua, or the same with .luau, and use \
-        require(\"@bench/test\"). In directories they are searched for, except in directories \
-        that are hidden, named results or marked with CACHEDIR.TAG; links are not followed.\n\
+        require(\"@bench/test\"). Directories are searched recursively, except those that are hidden, \
+        named results or marked with CACHEDIR.TAG; links are not followed.\n\
         Exit codes: 0 all tests passed; 99 a test failed or did not run; 2 a file does not load, there is no \
         test, or bad usage; 130 interrupted; 1 internal error.")]
 pub struct TestArgs {
@@ -23,10 +23,10 @@ pub struct TestArgs {
     #[arg(value_name = "FILE|DIR")]
     pub paths: Vec<PathBuf>,
 
-    /// Run only tests whose name contains this text
+    /// Run only tests whose name contains this string
     ///
     /// The name of a test follows those of its groups: "mail > delivers once".
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "STRING")]
     pub filter: Option<String>,
 
     /// Number of files tested at a time
@@ -37,14 +37,13 @@ pub struct TestArgs {
 
     /// Longest time of one test
     ///
-    /// The limit counts the computing time of Lua, and the time by the clock that calls of test.run
-    /// last. Waiting for a processor does not count, so a test can take longer by the clock. A test
-    /// has this time together with its before_each, all of its after_each have it once more
-    /// together, and loading a test file has it.
+    /// It counts the CPU time of the Lua code and the wall time of its calls of test.run. On a busy
+    /// host a test can therefore take longer. It applies to loading a test file, to a test with its
+    /// before_each, and to all after_each of a test together.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub timeout: Duration,
 
-    /// Write snapshots that differ anew
+    /// Overwrite snapshots that differ
     #[arg(long)]
     pub update: bool,
 
