@@ -55,6 +55,21 @@ pub enum Event {
     },
     /// A time in which a client had no connection in a phase.
     Disconnected(Disconnection),
+    /// The acceptance of a generation by the shard. The events after it may be those of clients
+    /// that joined with it.
+    Reloaded {
+        generation: u32,
+    },
+    /// The start of a client in a generation, or its leaving.
+    Moved(MoveEvent),
+    /// Operations of a generation that were fetched and not issued, because their client has moved
+    /// to a later one.
+    Superseded {
+        generation: u32,
+        operations: u32,
+        /// The part of them that was due already.
+        overdue: u32,
+    },
     /// The end of a client that gave up reconnecting. It issues nothing more.
     ClientFailed {
         client_idx: u32,
@@ -83,6 +98,26 @@ pub struct CompletionEvent {
     pub phase: Option<u16>,
     /// The number of retries before this completion.
     pub retries: u32,
+    /// The generation of the operation.
+    pub generation: u32,
+}
+
+/// The number of the generation that a run begins with.
+pub const FIRST_GENERATION: u32 = 1;
+
+/// A move of a client between two generations of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveEvent {
+    pub client_idx: u32,
+    /// The generation that the client leaves; none if it joins the run.
+    pub from: Option<u32>,
+    /// The generation that the client goes to; none if it leaves the run.
+    pub to: Option<u32>,
+    /// The time of the move, in nanoseconds from the run's origin.
+    pub at_ns: u64,
+    /// The handles that the client had open, which were closed, and those whose close failed.
+    pub closed: u32,
+    pub failed: u32,
 }
 
 /// The result of the last attempt at an operation.
@@ -196,7 +231,15 @@ impl CompletionEvent {
         times: OperationTimes,
     ) -> CompletionEvent {
         let held_up = HeldUp::default();
-        CompletionEvent { operation, execution, times, held_up, phase: None, retries: 0 }
+        CompletionEvent {
+            operation,
+            execution,
+            times,
+            held_up,
+            phase: None,
+            retries: 0,
+            generation: FIRST_GENERATION,
+        }
     }
 
     /// Returns the service time.
@@ -383,6 +426,8 @@ pub struct IterationEvent {
     /// The time of the last completion.
     pub ended_ns: u64,
     pub outcome: IterationOutcome,
+    /// The generation of the iteration.
+    pub generation: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

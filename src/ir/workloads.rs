@@ -20,13 +20,17 @@ pub struct Workload {
     /// The way in which its clients answer breaks, unless an open states its own.
     #[serde(default, skip_serializing_if = "BreakPolicy::is_default", with = "in_words")]
     pub on_break: BreakPolicy,
+    /// Whether each client's setup runs again when a reload moves it. A document does not have it.
+    #[serde(default, skip)]
+    pub setup_on_reload: bool,
 }
 
 impl Workload {
     /// Creates a workload whose clients are named by their numbers.
     pub fn new(name: &str, clients: u32) -> Workload {
         let on_break = BreakPolicy::default();
-        Workload { name: name.into(), clients, client_names: None, on_break }
+        let name = name.into();
+        Workload { name, clients, client_names: None, on_break, setup_on_reload: false }
     }
 }
 
@@ -40,21 +44,34 @@ pub const MAX_WORKLOADS: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workloads {
     list: Vec<Workload>,
-    /// For each workload, the number of clients in it and in all workloads before it.
-    ends: Vec<u32>,
+    stretches: Vec<Stretch>,
+}
+
+/// Successive numbers of clients of one workload.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stretch {
+    /// The number after the last.
+    end: u32,
+    /// The index of the workload. None for the run-wide client, where other clients come after it.
+    workload: Option<usize>,
+    /// The number of the first of them within the workload.
+    first_id: u32,
 }
 
 impl Workloads {
-    /// Returns the number of clients of all workloads.
+    /// Returns the number that follows the clients of all workloads. In a stream that is the number
+    /// of these clients. In a run whose stream was reloaded, numbers of clients that have left and
+    /// that of the run-wide client may be among them.
     pub fn clients(&self) -> u32 {
-        self.ends.last().copied().unwrap_or(0)
+        self.stretches.last().map_or(0, |last| last.end)
     }
 
     /// Returns the workload that a client belongs to, and its number there.
     pub fn of(&self, client: u32) -> Option<(usize, u32)> {
-        let at = self.ends.partition_point(|end| *end <= client);
-        let workload = self.list.get(at)?;
-        Some((at, client - (self.ends[at] - workload.clients)))
+        let at = self.stretches.partition_point(|stretch| stretch.end <= client);
+        let Stretch { workload, first_id, .. } = *self.stretches.get(at)?;
+        let first = at.checked_sub(1).map_or(0, |before| self.stretches[before].end);
+        Some((workload?, first_id + (client - first)))
     }
 }
 
@@ -63,11 +80,11 @@ impl FromIterator<Workload> for Workloads {
         let list: Vec<Workload> = workloads.into_iter().collect();
         // Too many clients for a `u32` are refused before, in scripts and in documents.
         let mut end = 0_u32;
-        let ends = list.iter().map(|workload| {
+        let stretches = list.iter().enumerate().map(|(at, workload)| {
             end = end.saturating_add(workload.clients);
-            end
+            Stretch { end, workload: Some(at), first_id: 0 }
         });
-        Workloads { ends: ends.collect(), list }
+        Workloads { stretches: stretches.collect(), list }
     }
 }
 

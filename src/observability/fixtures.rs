@@ -19,8 +19,8 @@ use super::thresholds::ThresholdSummary;
 use super::thresholds::metric::Unit;
 use super::trust::{Cause, HookEvents, Processors};
 use crate::ir::event::{
-    BreakEnd, BreakEvent, Disconnection, IterationEvent, IterationOutcome, Reopened, SocketTimes,
-    Unissued,
+    BreakEnd, BreakEvent, Disconnection, FIRST_GENERATION, IterationEvent, IterationOutcome,
+    Reopened, SocketTimes, Unissued,
 };
 use crate::ir::source::Module;
 use crate::ir::{
@@ -128,6 +128,7 @@ pub fn iteration(client_idx: u32, outcome: IterationOutcome) -> IterationEvent {
         started_ns: 1_000 * MS,
         ended_ns: 1_001 * MS,
         outcome,
+        generation: FIRST_GENERATION,
     }
 }
 

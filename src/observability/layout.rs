@@ -25,9 +25,10 @@ impl Layout {
         if phases.is_empty() {
             phases.push(Phase { name: WHOLE_PHASE.into(), duration_ns: 0, record: true });
         }
-        let workload_of = (0u32..)
-            .zip(&header.workloads)
-            .flat_map(|(index, workload)| std::iter::repeat_n(index, workload.clients as usize))
+        let workloads = &header.workloads;
+        let run_wide = workloads.len() as u32;
+        let workload_of = (0..workloads.clients())
+            .map(|client| workloads.of(client).map_or(run_wide, |(index, _)| index as u32))
             .collect();
         let late_bound_ns = nanoseconds(late_bound);
         Layout { header, phases, workload_of, late_bound_ns }

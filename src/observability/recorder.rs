@@ -221,6 +221,7 @@ impl EventSink for Recorder {
         match event {
             // The progress line counts these through `Live`.
             Event::Connected { .. } | Event::Prepared { .. } => {}
+            Event::Reloaded { .. } | Event::Moved(_) | Event::Superseded { .. } => {}
             Event::Break(event) => self.broken(&event),
             Event::GaveUp { clients, measuring } => {
                 let connections = &mut self.measurements.connections;

@@ -57,7 +57,7 @@ pub use error::ScriptError;
 pub use file_cache::FileCache;
 pub use hooks::{HookTap, Hooks};
 pub use location::ScriptLocation;
-pub use options::{ClientsOverride, ScriptLimits, ScriptOptions};
+pub use options::{ClientsOverride, Reload, ScriptLimits, ScriptOptions};
 pub use order_check::check_order;
 pub use ready_workloads::{READY_WORKLOADS, ReadyWorkload};
 pub use shared_state_check::{CheckError, Compared, Depth, check};

@@ -42,6 +42,8 @@ pub struct ScriptOptions {
     /// The names of the stream's steps. The VMs that make one stream get clones of the same options,
     /// and share them.
     pub step_names: StepNames,
+    /// The generation that the script is loaded for while a run goes on; None for the first one.
+    pub reload: Option<Reload>,
     /// Whether to suppress what the script prints.
     pub quiet: bool,
     /// The bounds of the test that loads the script, if one does.
@@ -49,6 +51,16 @@ pub struct ScriptOptions {
     /// The name of the script in errors, in place of its path.
     #[cfg(test)]
     pub shown: Option<PathBuf>,
+}
+
+/// A generation of a stream that a run goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Its number, from 2. The random numbers of iterations and of arrivals depend on it.
+    pub generation: u32,
+    /// The time at which the arrivals of its open loops begin, in nanoseconds of the script's own
+    /// time from time zero.
+    pub begin_ns: u64,
 }
 
 impl ScriptOptions {

@@ -120,7 +120,9 @@ impl Seen {
             Event::Heartbeat { .. } => {}
             Event::Disconnected(_) => self.count("stretch without a connection", 1),
             Event::ClientFailed { .. } => self.count("failed client", 1),
-            Event::Connected { .. } | Event::Prepared { .. } => {}
+            Event::Moved(_) => self.count("client that moved", 1),
+            Event::Superseded { .. } => self.count("superseded lookahead", 1),
+            Event::Connected { .. } | Event::Prepared { .. } | Event::Reloaded { .. } => {}
         }
     }
 

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use super::lookahead::Lookahead;
-use crate::ir::event::{HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued};
+use crate::ir::event::{
+    FIRST_GENERATION, HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued,
+};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Execution, Operation, OperationTimes, Readiness, Section,
 };
@@ -13,6 +15,8 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 #[derive(Debug, Default)]
 pub struct ClientQueue {
     pub client_idx: u32,
+    /// The generation of the stream that its operations belong to.
+    pub generation: u32,
     pub pending: Lookahead,
     pub in_flight_op: Option<InFlight>,
     pub state: ClientState,
@@ -83,6 +87,7 @@ pub struct InFlight {
     pub failed: Option<Box<Attempt>>,
     /// The reopening of its handle before an attempt, if there was one.
     pub reopened: Option<Reopened>,
+    pub generation: u32,
 }
 
 /// One finished attempt at an operation.
@@ -152,13 +157,14 @@ impl InFlight {
             held_up: self.held_up,
             phase,
             retries: self.retries,
+            generation: self.generation,
         }
     }
 }
 
 impl ClientQueue {
     pub fn new(client_idx: u32) -> ClientQueue {
-        ClientQueue { client_idx, ..ClientQueue::default() }
+        ClientQueue { client_idx, generation: FIRST_GENERATION, ..ClientQueue::default() }
     }
 
     /// Begins a section whose time starts at `origin_ns`.
@@ -208,6 +214,7 @@ impl ClientQueue {
             issued_ns: None,
             failed: None,
             reopened: None,
+            generation: self.generation,
         })
     }
 
@@ -233,6 +240,7 @@ impl ClientQueue {
             started_ns: u64::MAX,
             ended_ns: 0,
             outcome: IterationOutcome::Finished,
+            generation: self.generation,
         });
     }
 

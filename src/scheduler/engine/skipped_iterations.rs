@@ -75,6 +75,7 @@ impl ClientQueue {
             started_ns: busy_until_ns,
             ended_ns: busy_until_ns,
             outcome: IterationOutcome::Dropped,
+            generation: self.generation,
         }
     }
 

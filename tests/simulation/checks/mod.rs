@@ -112,6 +112,9 @@ fn clients<'a>(scenario: &'a Scenario, outcome: &'a Outcome) -> Result<Vec<Clien
             | Event::Prepared { .. }
             | Event::GaveUp { .. }
             | Event::Heartbeat { .. }
+            | Event::Reloaded { .. }
+            | Event::Moved(_)
+            | Event::Superseded { .. }
             | Event::Unissued(_) => {}
         }
     }
@@ -129,7 +132,12 @@ fn client_of(event: &Event) -> Option<u32> {
         | Event::Cleanup { client_idx, .. }
         | Event::Reconnected { client_idx, .. }
         | Event::ClientFailed { client_idx, .. } => Some(*client_idx),
-        Event::GaveUp { .. } | Event::Heartbeat { .. } | Event::Unissued(_) => None,
+        Event::Moved(moved) => Some(moved.client_idx),
+        Event::GaveUp { .. }
+        | Event::Heartbeat { .. }
+        | Event::Reloaded { .. }
+        | Event::Superseded { .. }
+        | Event::Unissued(_) => None,
     }
 }
 
