@@ -18,6 +18,7 @@ pub mod phases;
 pub mod prerequisites;
 pub mod preview;
 pub mod random;
+pub mod roster;
 mod sorted_runs;
 pub mod source;
 mod spool;

@@ -100,6 +100,11 @@ impl StreamHeader {
         self.workloads.clients()
     }
 
+    /// Returns the number that the run-wide client has, if there is one.
+    pub fn run_client_number(&self) -> u32 {
+        self.workloads.run_client().unwrap_or_else(|| self.workload_clients())
+    }
+
     /// Returns the clients that take part in a run: at least one, if there is any.
     pub fn active_clients(&self) -> impl Iterator<Item = u32> + '_ {
         let all = if self.active.is_none() { 0..self.clients() } else { 0..0 };
@@ -116,7 +121,9 @@ impl StreamHeader {
         let clients = self.workload_clients();
         match &self.active {
             None => clients,
-            Some(active) => active.iter().filter(|client| **client < clients).count() as u32,
+            Some(active) => {
+                active.iter().filter(|client| self.workload_of(**client).is_some()).count() as u32
+            }
         }
     }
 

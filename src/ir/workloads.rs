@@ -73,6 +73,45 @@ impl Workloads {
         let first = at.checked_sub(1).map_or(0, |before| self.stretches[before].end);
         Some((workload?, first_id + (client - first)))
     }
+
+    /// Returns, for each workload, the numbers of its clients in the order of their numbers within
+    /// the workload.
+    pub(super) fn numbers_by_workload(&self) -> Vec<Vec<u32>> {
+        let mut numbers = vec![Vec::new(); self.list.len()];
+        for client in 0..self.clients() {
+            if let Some((workload, _)) = self.of(client) {
+                numbers[workload].push(client);
+            }
+        }
+        numbers
+    }
+
+    /// Leaves the number of the run-wide client to it. Clients that are appended come after it.
+    pub(super) fn reserve(&mut self, run_client: u32) {
+        if self.clients() == run_client {
+            self.stretches.push(Stretch { end: run_client + 1, workload: None, first_id: 0 });
+        }
+    }
+
+    /// Gives the next number to the client `id` of a workload, whose clients before it have theirs.
+    pub(super) fn append(&mut self, workload: usize, id: u32) {
+        let end = self.clients() + 1;
+        match self.stretches.last_mut() {
+            Some(last) if last.workload == Some(workload) => last.end = end,
+            _ => self.stretches.push(Stretch { end, workload: Some(workload), first_id: id }),
+        }
+    }
+
+    /// Returns these clients with another list of the workloads that their numbers refer to.
+    pub(super) fn with_list(self, list: Vec<Workload>) -> Workloads {
+        Workloads { list, ..self }
+    }
+
+    /// Returns the number of the run-wide client, if it has one among the clients of workloads.
+    pub(super) fn run_client(&self) -> Option<u32> {
+        let its = self.stretches.iter().find(|stretch| stretch.workload.is_none())?;
+        Some(its.end - 1)
+    }
 }
 
 impl FromIterator<Workload> for Workloads {
