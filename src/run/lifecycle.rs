@@ -47,7 +47,8 @@ use crate::scheduler::engine::EngineConfig;
 use crate::scheduler::feature_gate::FeatureGate;
 use crate::scheduler::feed::SourceThreads;
 use crate::scheduler::{
-    CutReason, Permits, PhaseSpan, Precision, RealClock, Shard, Stage, StageCoordinator, Timeline,
+    CutReason, Feeds, Permits, PhaseSpan, Precision, RealClock, Shard, Stage, StageCoordinator,
+    Timeline,
 };
 use crate::script::Hooks;
 
@@ -345,7 +346,7 @@ impl Run<'_> {
             op_timeout_ns: nanoseconds(timeouts.operation),
         });
         let mut shards = Shards::new();
-        let feeds = sources.serve(self.shards, self.gate.clone());
+        let feeds = sources.serve(self.shards, self.gate.clone(), None);
         for (index, feed) in feeds.into_iter().enumerate() {
             let sink = ShardSink {
                 recorder: Recorder::new(self.layout.clone(), self.live.shard(index)),
@@ -368,7 +369,8 @@ impl Run<'_> {
                 coordinator,
                 client,
                 clock,
-                feed: Box::new(feed),
+                feed: Feeds::new(feed),
+                reloads: None,
             })?;
         }
         Ok(shards)

@@ -9,6 +9,11 @@ pub struct BatchRequest {
     pub client_idx: u32,
     pub section: Section,
     pub max: usize,
+    /// The generation that is asked.
+    pub generation: u32,
+    /// The section that the shard's stage issues. It is another than `section` for a client that
+    /// joins or leaves while the others iterate.
+    pub of_stage: Section,
 }
 
 /// The answer to one request.
@@ -16,6 +21,7 @@ pub struct BatchRequest {
 pub struct Batch {
     pub slot: u32,
     pub section: Section,
+    pub generation: u32,
     pub operations: Vec<Operation>,
     /// Whether the section has no more operations for this client.
     pub ended: bool,

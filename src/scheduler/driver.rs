@@ -19,9 +19,10 @@ use super::client::{ClientSettings, ClientTask, Mailbox, Order, Report, Reports}
 use super::clock::{Alarm, DriverClock};
 use super::engine::{Action, EngineError};
 use super::engine::{Engine, EngineConfig};
-use super::feed::Feed;
+use super::feed::{Feed, Feeds};
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
+use super::reload::{Reached, ReloadLine, ReloadOrder, ReloadReport, ShardReload};
 use super::stage_coordinator::StageCoordinator;
 use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
@@ -46,7 +47,9 @@ pub struct Shard {
     pub coordinator: Arc<StageCoordinator>,
     pub client: Arc<ClientSettings>,
     pub clock: Arc<dyn DriverClock>,
-    pub feed: Box<dyn Feed>,
+    pub feed: Feeds,
+    /// The line to what reloads the stream, if it may be reloaded.
+    pub reloads: Option<ReloadLine>,
 }
 
 /// The driver of a [`Shard`], from connecting to disconnecting.
@@ -67,6 +70,22 @@ pub struct Driver<'sink> {
     /// The number of clients that still have to connect.
     connecting: usize,
     arrived: bool,
+    /// The generation that was prepared last, until it has settled.
+    reloading: Option<Reloading>,
+}
+
+/// The way to the acceptance of a generation, and to its settling.
+struct Reloading {
+    generation: u32,
+    client: Arc<ClientSettings>,
+    progress: ReloadProgress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReloadProgress {
+    Fetching,
+    Fetched,
+    Begun,
 }
 
 impl<'sink> Driver<'sink> {
@@ -77,15 +96,9 @@ impl<'sink> Driver<'sink> {
             Engine::new(shard.engine.clone(), shard.permits.clone(), shard.index, &shard.clients);
         let reports: Reports = Rc::new(RefCell::new(VecDeque::new()));
         let tasks = FuturesUnordered::new();
-        let mut mailboxes = Vec::with_capacity(shard.clients.len());
-        for (slot, &client_idx) in shard.clients.iter().enumerate() {
-            let mailbox = Rc::new(Mailbox::default());
-            mailboxes.push(mailbox.clone());
-            let (settings, slot) = (shard.client.clone(), slot as u32);
-            let task = ClientTask::new(slot, client_idx, settings, mailbox, reports.clone());
-            tasks.push(Box::pin(task.run()) as Pin<Box<dyn Future<Output = ()>>>);
-        }
-        Driver {
+        let mailboxes = Vec::with_capacity(shard.clients.len());
+        let settings = shard.client.clone();
+        let mut driver = Driver {
             engine,
             sink,
             mailboxes,
@@ -98,8 +111,24 @@ impl<'sink> Driver<'sink> {
             give_up_ns: None,
             connecting: shard.clients.len(),
             arrived: false,
+            reloading: None,
             shard,
+        };
+        for slot in 0..driver.shard.clients.len() as u32 {
+            driver.start_client(slot, settings.clone());
         }
+        driver
+    }
+
+    /// Starts the task of a client, which connects.
+    fn start_client(&mut self, slot: u32, settings: Arc<ClientSettings>) {
+        let mailbox = Rc::new(Mailbox::default());
+        let at = slot as usize;
+        self.mailboxes.resize_with(self.mailboxes.len().max(at + 1), Rc::default);
+        self.mailboxes[at] = mailbox.clone();
+        let client_idx = self.engine.client_idx(slot);
+        let task = ClientTask::new(slot, client_idx, settings, mailbox, self.reports.clone());
+        self.tasks.push(Box::pin(task.run()) as Pin<Box<dyn Future<Output = ()>>>);
     }
 
     /// Runs the shard. Returns when the run has finished for every shard and this one has
@@ -177,6 +206,7 @@ impl<'sink> Driver<'sink> {
             self.act(action);
         }
         self.publish();
+        self.report_reload();
         let done = match self.stage {
             Stage::Connect => self.connecting == 0,
             _ => self.engine.stage_done(),
@@ -191,7 +221,8 @@ impl<'sink> Driver<'sink> {
     /// Passes the engine's events on to the sink. Cuts the run if an operation of setup failed.
     fn publish(&mut self) {
         for event in self.engine.drain_events() {
-            if setup_failed(&event) {
+            // Later, it is one client that cannot join.
+            if self.stage < Stage::Measure && setup_failed(&event) {
                 self.shard.coordinator.cut(CutReason::SetupFailed);
             }
             self.sink.event(event);
@@ -206,6 +237,66 @@ impl<'sink> Driver<'sink> {
             Action::Pull(request) => self.shard.feed.request(request),
             Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),
             Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),
+            Action::Connect { slot } => {
+                let settings = match &self.reloading {
+                    Some(reloading) => reloading.client.clone(),
+                    None => self.shard.client.clone(),
+                };
+                self.start_client(slot, settings);
+            }
+            Action::Disconnect { slot } => self.mailboxes[slot as usize].put(Order::Disconnect),
+        }
+    }
+
+    /// Follows an order about a generation of the stream.
+    fn reload(&mut self, order: ReloadOrder) {
+        match order {
+            ReloadOrder::Prepare(reload) => {
+                let ShardReload { generation, feed, client } = *reload;
+                let number = generation.number;
+                self.shard.feed.add(number, feed);
+                self.engine.prepare(generation);
+                let progress = ReloadProgress::Fetching;
+                self.reloading = Some(Reloading { generation: number, client, progress });
+            }
+            ReloadOrder::Begin { generation, times } => {
+                self.engine.begin(generation, times);
+                let reloading = self.reloading.as_mut();
+                if let Some(reloading) = reloading.filter(|it| it.generation == generation) {
+                    reloading.progress = ReloadProgress::Begun;
+                    self.shard.client = reloading.client.clone();
+                }
+            }
+            ReloadOrder::Withdraw { generation } => {
+                self.engine.withdraw(generation);
+                self.shard.feed.retain(|kept| kept != generation);
+                self.reloading = None;
+            }
+        }
+    }
+
+    /// Reports how far the generation that was prepared has come.
+    fn report_reload(&mut self) {
+        let (Some(reloading), Some(line)) = (&mut self.reloading, &self.shard.reloads) else {
+            return;
+        };
+        let generation = reloading.generation;
+        let reached = match reloading.progress {
+            ReloadProgress::Fetching => self.engine.fetched().map(Reached::Fetched),
+            ReloadProgress::Fetched => None,
+            ReloadProgress::Begun => {
+                self.engine.has_settled(generation).then_some(Reached::Settled)
+            }
+        };
+        let Some(reached) = reached else { return };
+        let settled = reached == Reached::Settled;
+        reloading.progress = ReloadProgress::Fetched;
+        // The run may have ended.
+        let _ = line.reports.send(ReloadReport { shard: self.shard.index, generation, reached });
+        if settled {
+            self.reloading = None;
+            self.engine.forget_before(generation);
+            self.shard.feed.retain(|kept| kept >= generation);
         }
     }
 
@@ -215,10 +306,12 @@ impl<'sink> Driver<'sink> {
             Report::Connected => {
                 self.connecting = self.connecting.saturating_sub(1);
                 self.sink.event(Event::Connected { client_idx });
+                self.engine.joined(slot, self.shard.clock.now_ns());
             }
-            Report::ConnectFailed(error) => {
+            Report::ConnectFailed(error) if self.stage == Stage::Connect => {
                 self.shard.coordinator.cut(CutReason::Connect(error.to_string()));
             }
+            Report::ConnectFailed(error) => self.client_failed(slot, error.to_string()),
             Report::Executed { seq, attempt, connection_lost } => {
                 self.engine.complete(slot, seq, attempt, connection_lost)?;
             }
@@ -234,16 +327,11 @@ impl<'sink> Driver<'sink> {
                 self.sink.event(Event::Reconnected { client_idx, after });
                 self.engine.resume(slot, self.shard.clock.now_ns());
             }
-            Report::Gone { reason } => {
-                self.engine.lose(slot, self.shard.clock.now_ns());
-                // The client's last operation may have completed in this same turn.
-                self.publish();
-                let measuring = self.stage == Stage::Measure && !self.engine.was_cut();
-                self.sink.event(Event::ClientFailed { client_idx, measuring, reason });
-            }
+            Report::Gone { reason } => self.client_failed(slot, reason),
             Report::Closed { closed, failed } => {
-                self.engine.closed(slot)?;
-                if closed + failed > 0 {
+                let now_ns = self.shard.clock.now_ns();
+                let moves = self.engine.closed(slot, now_ns, (closed, failed))?;
+                if closed + failed > 0 && !moves {
                     self.sink.event(Event::Cleanup { client_idx, closed, failed });
                 }
             }
@@ -251,8 +339,23 @@ impl<'sink> Driver<'sink> {
         Ok(())
     }
 
+    /// Ends a client that has no connection any more, or did not get one.
+    fn client_failed(&mut self, slot: u32, reason: String) {
+        let client_idx = self.engine.client_idx(slot);
+        self.engine.lose(slot, self.shard.clock.now_ns());
+        // The client's last operation may have completed in this same turn.
+        self.publish();
+        let measuring = self.stage == Stage::Measure && !self.engine.was_cut();
+        self.sink.event(Event::ClientFailed { client_idx, measuring, reason });
+    }
+
     fn take_batch(&mut self, batch: Batch) -> Result<(), EngineError> {
-        let broke_off = batch.error.as_ref().map(|error| CutReason::Source(error.to_string()));
+        let counts = self.engine.is_of_present_generation(&batch);
+        let broke_off = batch
+            .error
+            .as_ref()
+            .filter(|_| counts)
+            .map(|error| CutReason::Source(error.to_string()));
         self.engine.operations(batch, self.shard.clock.now_ns())?;
         if let Some(reason) = broke_off {
             self.shard.coordinator.cut(reason);
@@ -291,6 +394,8 @@ impl<'sink> Driver<'sink> {
         let wake_ns = [self.engine.next_wake_ns(), self.give_up_ns].into_iter().flatten().min();
         let (tasks, reports) = (&mut self.tasks, &self.reports);
         let (feed, alarm) = (&mut self.shard.feed, &mut self.alarm);
+        let reloads = &mut self.shard.reloads;
+        let watched = reloads.is_some() && self.stage == Stage::Measure;
         let beats = self.heartbeat.is_some();
         let beat = poll_fn(|cx| match &mut self.heartbeat {
             Some(heartbeat) => heartbeat.poll(cx),
@@ -313,21 +418,27 @@ impl<'sink> Driver<'sink> {
             while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
             if reports.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }
         });
-        let batch = tokio::select! {
+        let reload = poll_fn(|cx| match reloads {
+            Some(line) => line.orders.poll_recv(cx),
+            None => Poll::Pending,
+        });
+        let (mut batch, mut order) = (None, None);
+        tokio::select! {
             biased;
-            batch = poll_fn(|cx| feed.poll_batch(cx)) => Some(batch),
-            () = reported => None,
-            _ = orders.changed() => {
-                orders.mark_changed();
-                None
-            }
+            fetched = poll_fn(|cx| feed.poll_batch(cx)) => batch = Some(fetched),
+            () = reported => {}
+            _ = orders.changed() => orders.mark_changed(),
+            Some(next) = reload, if watched => order = Some(next),
             () = self.shard.permits.granted(self.shard.index),
-                if self.shard.permits.is_bounded() => None,
-            () = due, if wake_ns.is_some() => None,
-            () = beat, if beats => None,
-        };
+                if self.shard.permits.is_bounded() => {}
+            () = due, if wake_ns.is_some() => {}
+            () = beat, if beats => {}
+        }
         if let Some(batch) = batch {
             self.take_batch(batch)?;
+        }
+        if let Some(order) = order {
+            self.reload(order);
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 
 use super::batch::{Batch, BatchRequest};
 use super::feature_gate::FeatureGate;
+use crate::ir::event::FIRST_GENERATION;
 use crate::ir::panic_message::panic_message;
+use crate::ir::roster::ClientNumbers;
 use crate::ir::{ClientPartition, OperationSource, Progress, SourceError, StreamHeader};
 
 /// The way in which a shard gets its operations. A client has at most one request open, so
@@ -21,14 +23,55 @@ pub trait Feed {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch>;
 }
 
-/// Answers a request with the next operations of `source`, as far as `gate` permits them.
+/// The feeds of the generations that a shard's clients may be in.
+pub struct Feeds(Vec<(u32, Box<dyn Feed>)>);
+
+impl Feeds {
+    /// Returns the feed of the first generation.
+    pub fn new(feed: impl Feed + 'static) -> Feeds {
+        Feeds(vec![(FIRST_GENERATION, Box::new(feed))])
+    }
+
+    pub(super) fn add(&mut self, generation: u32, feed: Box<dyn Feed>) {
+        self.0.push((generation, feed));
+    }
+
+    /// Keeps the feeds of the generations that `keep` chooses. The sources of the others end when
+    /// all shards have dropped theirs.
+    pub(super) fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        self.0.retain(|(generation, _)| keep(*generation));
+    }
+}
+
+impl Feed for Feeds {
+    fn request(&mut self, request: BatchRequest) {
+        let feed = self.0.iter_mut().find(|(generation, _)| *generation == request.generation);
+        if let Some((_, feed)) = feed {
+            feed.request(request);
+        }
+    }
+
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
+        let mut polled = self.0.iter_mut().map(|(_, feed)| feed.poll_batch(cx));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    }
+}
+
+/// Answers a request with the next operations of `source`, as far as `gate` permits them. In the
+/// source, the client has the number `in_stream`.
 pub fn answer(
     source: &mut dyn OperationSource,
     gate: &FeatureGate,
     request: BatchRequest,
+    in_stream: u32,
 ) -> Batch {
     let mut operations = Vec::new();
-    let pulled = source.pull(request.client_idx, request.section, request.max, &mut operations);
+    let pulled = source.pull(in_stream, request.section, request.max, &mut operations);
+    if in_stream != request.client_idx {
+        for operation in &mut operations {
+            operation.client_idx = request.client_idx;
+        }
+    }
     let mut error = None;
     if let Some((at, refused)) = operations
         .iter()
@@ -47,7 +90,8 @@ pub fn answer(
     };
     // The vector becomes the client's queue as it is, and there are many clients.
     operations.shrink_to_fit();
-    Batch { slot: request.slot, section: request.section, operations, ended, error }
+    let BatchRequest { slot, section, generation, .. } = request;
+    Batch { slot, section, generation, operations, ended, error }
 }
 
 /// Answers a request. A panic in the source breaks the stream, so that the shard that waits for the
@@ -55,9 +99,10 @@ pub fn answer(
 fn answer_or_panic(
     source: &mut dyn OperationSource,
     gate: &FeatureGate,
-    request: BatchRequest,
+    (request, in_stream): (BatchRequest, u32),
 ) -> Result<Batch, String> {
-    catch_unwind(AssertUnwindSafe(|| answer(source, gate, request))).map_err(|panic| {
+    let answer = || answer(source, gate, request, in_stream);
+    catch_unwind(AssertUnwindSafe(answer)).map_err(|panic| {
         format!("making the operations panicked, a defect of smbench: {}", panic_message(&*panic))
     })
 }
@@ -66,14 +111,19 @@ fn answer_or_panic(
 pub struct ThreadFeed {
     shard: usize,
     workload_clients: u32,
+    /// The numbers in the stream of the run's clients. None if they are the same.
+    numbers: Option<Arc<ClientNumbers>>,
     /// The channels to the source of each part.
-    requests: Vec<std_mpsc::Sender<(usize, BatchRequest)>>,
+    requests: Vec<std_mpsc::Sender<Asked>>,
     batches: mpsc::UnboundedReceiver<Batch>,
     sections: Sections,
 }
 
-/// The section that each shard asked for last. A shard no longer wants what it asked for
-/// before and did not get, so that a cut does not wait until all of it is made.
+/// A request of the shard with this number, and the client's number in the stream.
+type Asked = (usize, BatchRequest, u32);
+
+/// The section of the stage in which each shard asked last. A shard no longer wants what it asked
+/// for in an earlier stage and did not get, so that a cut does not wait until all of it is made.
 type Sections = Arc<[AtomicU8]>;
 
 /// The sources of one stream, each built on its own thread and with its part of
@@ -85,7 +135,7 @@ pub struct SourceThreads {
 
 struct Serve {
     gate: FeatureGate,
-    requests: std_mpsc::Receiver<(usize, BatchRequest)>,
+    requests: std_mpsc::Receiver<Asked>,
     batches: Vec<mpsc::UnboundedSender<Batch>>,
     sections: Sections,
 }
@@ -143,8 +193,14 @@ impl SourceThreads {
         self.parts.len()
     }
 
-    /// Creates one feed for each shard.
-    pub fn serve(self, shards: usize, gate: FeatureGate) -> Vec<ThreadFeed> {
+    /// Creates one feed for each shard. `numbers` are the numbers in the stream of the run's
+    /// clients, unless they are the same.
+    pub fn serve(
+        self,
+        shards: usize,
+        gate: FeatureGate,
+        numbers: Option<Arc<ClientNumbers>>,
+    ) -> Vec<ThreadFeed> {
         let (batches_tx, batches): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
         let sections: Sections = (0..shards).map(|_| AtomicU8::new(0)).collect();
@@ -161,7 +217,8 @@ impl SourceThreads {
         let workload_clients = self.workload_clients;
         let feed = |(shard, batches)| {
             let (requests, sections) = (requests.clone(), sections.clone());
-            ThreadFeed { shard, workload_clients, requests, batches, sections }
+            let numbers = numbers.clone();
+            ThreadFeed { shard, workload_clients, numbers, requests, batches, sections }
         };
         batches.into_iter().enumerate().map(feed).collect()
     }
@@ -192,19 +249,19 @@ fn start_one(
         let Ok(serve) = serve_rx.recv() else { return };
         let Serve { gate, requests, batches, sections } = serve;
         let mut panicked = None;
-        for (shard, request) in requests {
-            if sections[shard].load(Relaxed) > request.section as u8 {
+        for (shard, request, in_stream) in requests {
+            if sections[shard].load(Relaxed) > request.of_stage as u8 {
                 continue;
             }
             let batch = match &panicked {
-                None => answer_or_panic(&mut *source, &gate, request),
+                None => answer_or_panic(&mut *source, &gate, (request, in_stream)),
                 Some(message) => Err(String::clone(message)),
             };
             let batch = batch.unwrap_or_else(|message| {
                 panicked = Some(message.clone());
-                let BatchRequest { slot, section, .. } = request;
+                let BatchRequest { slot, section, generation, .. } = request;
                 let error = Some(SourceError { message, client: None });
-                Batch { slot, section, operations: Vec::new(), ended: true, error }
+                Batch { slot, section, generation, operations: Vec::new(), ended: true, error }
             });
             // Sending fails if the shard is gone. The other shards may still ask.
             let _ = batches[shard].send(batch);
@@ -216,9 +273,14 @@ fn start_one(
 impl Feed for ThreadFeed {
     fn request(&mut self, request: BatchRequest) {
         let parts = self.requests.len() as u32;
-        let part = ClientPartition::part_of(request.client_idx, self.workload_clients, parts);
-        self.sections[self.shard].store(request.section as u8, Relaxed);
-        let _ = self.requests[part as usize].send((self.shard, request));
+        let numbers = self.numbers.as_ref();
+        let in_stream = numbers
+            .map_or(Some(request.client_idx), |numbers| numbers.in_stream(request.client_idx));
+        // The engine asks for no client that the stream does not have.
+        let in_stream = in_stream.unwrap_or(u32::MAX);
+        let part = ClientPartition::part_of(in_stream, self.workload_clients, parts);
+        self.sections[self.shard].store(request.of_stage as u8, Relaxed);
+        let _ = self.requests[part as usize].send((self.shard, request, in_stream));
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
@@ -275,7 +337,14 @@ mod tests {
     }
 
     fn request(slot: u32) -> BatchRequest {
-        BatchRequest { slot, client_idx: slot, section: Section::Setup, max: 8 }
+        BatchRequest {
+            slot,
+            client_idx: slot,
+            section: Section::Setup,
+            max: 8,
+            generation: FIRST_GENERATION,
+            of_stage: Section::Setup,
+        }
     }
 
     #[tokio::test]
@@ -283,7 +352,7 @@ mod tests {
         for generators in [1, 2] {
             let open = |_| Ok(Box::new(Panicking(header())) as Box<dyn OperationSource>);
             let (_, sources) = SourceThreads::start(generators, open).unwrap();
-            for feed in &mut sources.serve(2, gate()) {
+            for feed in &mut sources.serve(2, gate(), None) {
                 let mut answered = Vec::new();
                 for slot in [0, 1, 2, 0, 1] {
                     feed.request(request(slot));
@@ -322,7 +391,7 @@ mod tests {
         let open = |partition| Ok(Box::new(Part(partition, header())) as Box<dyn OperationSource>);
         let (_, sources) = SourceThreads::start(16, open).unwrap();
         assert_eq!(sources.count(), 2, "no more sources than clients");
-        let mut feeds = sources.serve(1, gate());
+        let mut feeds = sources.serve(1, gate(), None);
         for (slot, part) in [(0, "part 0 of 16"), (1, "part 1 of 2"), (2, "part 0 of 16")] {
             feeds[0].request(request(slot));
             assert_eq!(next(&mut feeds[0]).await.error.unwrap().message, part);
@@ -360,12 +429,13 @@ mod tests {
             None => Err("opened once".into()),
         };
         let (_, sources) = SourceThreads::start(1, open).unwrap();
-        let mut feed = sources.serve(1, gate()).remove(0);
+        let mut feed = sources.serve(1, gate(), None).remove(0);
         feed.request(request(0));
         assert_eq!(asked.recv().unwrap(), (0, Section::Setup));
         feed.request(request(1));
         feed.request(request(2));
-        feed.request(BatchRequest { section: Section::Teardown, ..request(2) });
+        let of_stage = Section::Teardown;
+        feed.request(BatchRequest { section: Section::Teardown, of_stage, ..request(2) });
         go.send(()).unwrap();
         go.send(()).unwrap();
         assert_eq!(next(&mut feed).await.section, Section::Setup, "was being made");

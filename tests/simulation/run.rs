@@ -26,7 +26,7 @@ use smbench::scheduler::feature_gate::FeatureGate;
 use smbench::scheduler::feed::answer;
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
-    CutReason, Driver, Feed, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
+    CutReason, Driver, Feed, Feeds, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
 };
 use smbench_test_support::Format;
 
@@ -189,7 +189,8 @@ impl Scenario {
                     coordinator: coordinator.clone(),
                     client: client.clone(),
                     clock: Arc::new(clock.clone()),
-                    feed: Box::new(self.feed(&clock, &capabilities)),
+                    feed: Feeds::new(self.feed(&clock, &capabilities)),
+                    reloads: None,
                 };
                 Driver::new(shard, sink)
             })
@@ -300,7 +301,7 @@ struct SlowFeed {
 
 impl Feed for SlowFeed {
     fn request(&mut self, request: BatchRequest) {
-        self.made.push_back(answer(&mut self.source, &self.gate, request));
+        self.made.push_back(answer(&mut self.source, &self.gate, request, request.client_idx));
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {

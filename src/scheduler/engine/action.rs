@@ -17,6 +17,10 @@ pub enum Action {
     Expire { slot: u32, seq: u32 },
     /// A request to close all handles that the client has open.
     Close { slot: u32 },
+    /// A request to connect a client that joins while the others iterate.
+    Connect { slot: u32 },
+    /// A request to disconnect a client that has left.
+    Disconnect { slot: u32 },
 }
 
 /// A completion or a batch that does not match the engine's state: a defect, never ignored.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::lookahead::Lookahead;
+use super::reload::{Moving, Upcoming};
 use crate::ir::event::{
     FIRST_GENERATION, HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued,
 };
@@ -17,6 +18,11 @@ pub struct ClientQueue {
     pub client_idx: u32,
     /// The generation of the stream that its operations belong to.
     pub generation: u32,
+    /// The section that it is in. While the others iterate, it may be in the setup with which it
+    /// joins or in the teardown before it leaves.
+    pub section: Section,
+    /// The time from which the `At` times of its section count.
+    pub origin_ns: u64,
     pub pending: Lookahead,
     pub in_flight_op: Option<InFlight>,
     pub state: ClientState,
@@ -35,6 +41,16 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// The time since which the client has been `AwaitingPermit`.
     pub waiting_since_ns: u64,
+    /// The next thing that becomes of it, when a generation arrives.
+    pub(super) upcoming: Option<Upcoming>,
+    /// The move that waits until its handles are closed.
+    pub(super) moving: Option<Moving>,
+    /// Whether it is `Gone` because it left, or was never there, so that it may join.
+    pub has_left: bool,
+    /// Whether its setup is that with which it joins.
+    pub joins: bool,
+    /// The handles that were closed, and those whose close failed, when it began to leave.
+    pub closed_leaving: (u32, u32),
     pub(super) iteration: Option<IterationEvent>,
     /// Whether an operation of the iteration was sent.
     iteration_sent: bool,
@@ -55,12 +71,14 @@ pub enum ClientState {
     InFlight,
     /// A client that waits until its connection is made again.
     Disconnected,
+    /// A client whose first connection is being made while the others iterate.
+    Joining,
     /// A client whose handles that were left open are being closed.
     Closing,
     /// A client that has finished the stage, or has not begun one.
     #[default]
     Done,
-    /// A client that lost its connection for good.
+    /// A client that lost its connection for good, or has left.
     Gone,
 }
 
@@ -108,6 +126,9 @@ impl InFlight {
         origin_ns: u64,
         issued_ns: u64,
     ) -> Option<u16> {
+        if self.operation.section != Section::Iteration {
+            return None;
+        }
         let at_ns = match self.operation.due.at_ns() {
             Some(_) => self.due_ns,
             None => issued_ns,
@@ -170,12 +191,27 @@ impl ClientQueue {
     /// Begins a section whose time starts at `origin_ns`.
     pub fn begin(&mut self, origin_ns: u64) {
         self.readiness = Readiness::starting_at(origin_ns);
+        self.origin_ns = origin_ns;
         (self.state, self.broke_off, self.arrived_ns) = (ClientState::Idle, false, None);
     }
 
     /// Returns when the next operation is due and when it is eligible, if one is pending.
-    pub fn next_times(&self, origin_ns: u64) -> Option<(u64, u64)> {
-        Some(self.readiness.times(self.pending.front()?.due, origin_ns))
+    pub fn next_times(&self) -> Option<(u64, u64)> {
+        Some(self.readiness.times(self.pending.front()?.due, self.origin_ns))
+    }
+
+    /// Returns whether it is between two iterations, or before its first one.
+    pub fn is_at_boundary(&self) -> bool {
+        self.section == Section::Iteration
+            && self.in_flight_op.is_none()
+            && self.iteration.is_none()
+            && matches!(
+                self.state,
+                ClientState::Idle
+                    | ClientState::Scheduled
+                    | ClientState::AwaitingPermit
+                    | ClientState::Done
+            )
     }
 
     /// Returns whether the client's part in the stage has ended, except for closing its handles.
@@ -196,8 +232,8 @@ impl ClientQueue {
     }
 
     /// Takes the next pending operation, if there is one, to issue it at `now_ns`.
-    pub fn take_next(&mut self, origin_ns: u64, now_ns: u64) -> Option<InFlight> {
-        let (due_ns, eligible_ns) = self.next_times(origin_ns)?;
+    pub fn take_next(&mut self, now_ns: u64) -> Option<InFlight> {
+        let (due_ns, eligible_ns) = self.next_times()?;
         let operation = self.pending.pop_front()?;
         self.readiness.issued();
         let by_generation_ns =
@@ -297,6 +333,9 @@ impl ClientQueue {
 
     /// Counts the operations that were due before a cut at `cut_ns` and will not be issued.
     pub fn count_unissued(&self, origin_ns: u64, cut_ns: u64, into: &mut Unissued) {
+        if self.section != Section::Iteration || self.moving.is_some() {
+            return;
+        }
         let due = |operation: &Operation| self.readiness.times(operation.due, origin_ns).0;
         let timed = |from: usize, before_ns: u64| {
             let pending = self.pending.iter().skip(from);
@@ -304,7 +343,7 @@ impl ClientQueue {
             timed.filter(move |due_ns| *due_ns < before_ns)
         };
         // An operation that follows the previous one can be due only once that one has ended.
-        let eligible_ns = self.next_times(origin_ns).map_or(u64::MAX, |(_, eligible)| eligible);
+        let eligible_ns = self.next_times().map_or(u64::MAX, |(_, eligible)| eligible);
         let next = eligible_ns < cut_ns;
         let starving =
             self.pulling && self.pending.is_empty() && self.readiness.ready_ns() < cut_ns;
@@ -370,6 +409,7 @@ impl ClientQueue {
     /// Counts the operation that waits for the end of a break or for a connection.
     pub fn count_withheld(&self, cut_ns: u64, into: &mut Unissued) {
         let withheld = self.in_flight_op.as_ref().filter(|op| op.failed.is_none());
+        let withheld = withheld.filter(|op| op.operation.section == Section::Iteration);
         if let Some(withheld) = withheld.filter(|withheld| withheld.due_ns < cut_ns) {
             into.by_backlog += 1;
             into.backlog_ns = into.backlog_ns.max(cut_ns - withheld.due_ns);

@@ -5,7 +5,7 @@ use super::action::Action;
 use super::client_queue::{Attempt, ClientQueue, ClientState};
 use super::state_machine::Engine;
 use crate::ir::event::Unissued;
-use crate::ir::{CompletionStatus, Event, Execution};
+use crate::ir::{CompletionStatus, Event, Execution, Section};
 use crate::scheduler::operation_bound::OperationBound;
 use crate::scheduler::timeline::Stage;
 
@@ -33,7 +33,15 @@ impl Engine {
         self.wanted.retain(|action| !matches!(action, Action::Pull(_)));
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
-            if client.is_finished() {
+            // A client that leaves runs its teardown to its end.
+            let leaves = self.stage == Stage::Measure && client.section == Section::Teardown;
+            if client.is_finished() || leaves {
+                continue;
+            }
+            if client.state == ClientState::Joining {
+                (client.state, client.has_left) = (ClientState::Gone, true);
+                self.unfinished -= 1;
+                self.wanted.push_back(Action::Disconnect { slot });
                 continue;
             }
             client.cut();

@@ -17,6 +17,11 @@ impl Deadlines {
         Deadlines { entries: BinaryHeap::new(), has_entry: vec![false; clients] }
     }
 
+    /// Makes room for clients that were added.
+    pub fn grow(&mut self, clients: usize) {
+        self.has_entry.resize(clients, false);
+    }
+
     /// Records that the client has an operation in flight that times out at `deadline_ns`.
     pub fn watch(&mut self, slot: u32, deadline_ns: u64) {
         if !std::mem::replace(&mut self.has_entry[slot as usize], true) {

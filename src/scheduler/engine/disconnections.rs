@@ -46,6 +46,7 @@ impl Engine {
         let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
         client.cut();
         client.state = ClientState::Gone;
+        (client.upcoming, client.moving) = (None, None);
         if counted {
             self.unfinished -= 1;
         }

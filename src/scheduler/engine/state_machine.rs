@@ -10,7 +10,8 @@ use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
 use super::config::EngineConfig;
 use super::deadlines::Deadlines;
 use super::permit_queue::PermitQueue;
-use crate::ir::{Event, Operation};
+use super::reload::{Arriving, Moving, TimeShift};
+use crate::ir::{CompletionStatus, Event, Operation, Section};
 use crate::scheduler::batch::{Batch, BatchRequest};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::timeline::{PhaseSpan, Stage};
@@ -23,8 +24,10 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 ///   [`abandon`](Self::abandon)), to a client's queue ([`operations`](Self::operations)), to an
 ///   operation ([`complete`](Self::complete), [`blocked`](Self::blocked),
 ///   [`unblocked`](Self::unblocked), [`withheld`](Self::withheld)), to a connection
-///   ([`resume`](Self::resume), [`lose`](Self::lose)), to a client's handles
-///   ([`closed`](Self::closed)) or to a break ([`break_ended`](Self::break_ended)).
+///   ([`joined`](Self::joined), [`resume`](Self::resume), [`lose`](Self::lose)), to a client's
+///   handles ([`closed`](Self::closed)), to a break ([`break_ended`](Self::break_ended)) or to
+///   the stream ([`prepare`](Self::prepare), [`begin`](Self::begin),
+///   [`withdraw`](Self::withdraw)).
 /// - Outputs: [`poll`](Self::poll) returns the next action,
 ///   [`drain_events`](Self::drain_events) returns what to report, and
 ///   [`next_wake_ns`](Self::next_wake_ns) the time at which to poll again.
@@ -33,6 +36,7 @@ use crate::scheduler::timeline::{PhaseSpan, Stage};
 /// After its inputs the caller polls until there is no action, takes the events, and waits for
 /// the next input or wake. All times are nanoseconds from the run's origin, and `now_ns` never
 /// decreases. The caller answers each action: `Pull` with `operations`; `Close` with `closed`;
+/// `Connect` with `joined` or `lose`;
 /// `Issue` with exactly one of `complete`, `blocked` and `withheld`, unless the run is
 /// abandoned before. For a client that does not get its connection back, it calls `lose`
 /// instead.
@@ -53,6 +57,10 @@ pub struct Engine {
     pub(super) wanted: VecDeque<Action>,
     pub(super) events: Vec<Event>,
     pub(super) last_seq: Vec<Option<u32>>,
+    /// The generation that clients are to move to.
+    pub(super) arriving: Option<Arriving>,
+    /// The shifts of the generations after the first that clients may be in.
+    pub(super) shifts: Vec<TimeShift>,
 }
 
 impl Engine {
@@ -77,6 +85,8 @@ impl Engine {
             wanted: VecDeque::new(),
             events: Vec::new(),
             last_seq: vec![None; clients.len()],
+            arriving: None,
+            shifts: Vec::new(),
         }
     }
 
@@ -92,6 +102,7 @@ impl Engine {
             Stage::RunTeardown => true,
             _ => false,
         };
+        self.end_reload();
         (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
         self.at_bound = false;
         for slot in 0..self.clients.len() {
@@ -107,6 +118,7 @@ impl Engine {
                 client.pulling = false;
             }
             client.begin(origin_ns);
+            client.section = stage.section().unwrap_or(client.section);
             if closes_first {
                 client.state = ClientState::Closing;
                 self.wanted.push_back(Action::Close { slot: slot as u32 });
@@ -122,12 +134,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::OutOfOrder`] if the numbers of the client's operations do not increase.
     pub fn operations(&mut self, batch: Batch, now_ns: u64) -> Result<(), EngineError> {
-        let Batch { slot, section, operations, ended, error } = batch;
+        if !self.is_of_present_generation(&batch) {
+            self.take_other_batch(batch);
+            return Ok(());
+        }
+        let Batch { slot, section, generation, operations, ended, error } = batch;
         let client = &mut self.clients[slot as usize];
         if error.is_some() {
             client.broke_off = !self.cut;
         }
-        if self.stage.section() != Some(section) || !client.pulling {
+        if self.stage.section().is_none() || client.section != section || !client.pulling {
+            let leaves = self.stage == Stage::Measure && client.section == Section::Teardown;
+            if leaves && section == Section::Iteration && !self.cut {
+                self.note_superseded(generation, operations.len() as u32, 0);
+            }
             return Ok(());
         }
         client.pulling = false;
@@ -151,11 +171,23 @@ impl Engine {
         if client.pending.is_empty() && client.state == ClientState::Idle {
             client.arrived_ns = Some(now_ns);
         }
+        let operations = match self.shifts.is_empty() {
+            true => operations,
+            false => self.shifted(generation, section, operations),
+        };
+        let client = &mut self.clients[slot as usize];
         client.pending.append(operations);
         client.section_ended = ended;
         self.settle_iteration(slot);
         self.advance(slot);
         Ok(())
+    }
+
+    /// Returns whether a batch is of the generation that its client is in and stays in. An error in
+    /// another batch does not break the stream off.
+    pub fn is_of_present_generation(&self, batch: &Batch) -> bool {
+        let client = &self.clients[batch.slot as usize];
+        client.generation == batch.generation && !matches!(client.moving, Some(Moving::To { .. }))
     }
 
     /// Records that the attempt at the operation in flight has fully ended. The operation ends
@@ -204,31 +236,53 @@ impl Engine {
         if connection_lost {
             self.note_lost(slot, completed_ns);
         }
+        let broken_setup = self.stage == Stage::Measure
+            && in_flight.operation.section == Section::Setup
+            && matches!(attempt.execution.status, CompletionStatus::Failed(_));
         self.report(slot, in_flight, attempt);
         self.settle_iteration(slot);
+        if broken_setup {
+            self.fail_to_join(slot);
+        }
         self.advance(slot);
         Ok(())
     }
 
-    /// Records that the handles that a client had left open are closed.
+    /// Records that the handles that a client had left open are closed: how many were, and how many
+    /// closes failed. Returns whether the engine reports that itself, as a part of a move.
     ///
     /// # Errors
     /// [`EngineError::OutOfTurn`] if the engine did not ask for that.
-    pub fn closed(&mut self, slot: u32) -> Result<(), EngineError> {
+    pub fn closed(
+        &mut self,
+        slot: u32,
+        now_ns: u64,
+        handles: (u32, u32),
+    ) -> Result<bool, EngineError> {
         let client = &mut self.clients[slot as usize];
         if client.state != ClientState::Closing {
             let client_idx = client.client_idx;
             return Err(EngineError::OutOfTurn { client_idx, what: "closed handles" });
         }
-        if client.is_exhausted() || self.cut {
+        if let Some(moving) = client.moving.take().filter(|_| !self.cut) {
+            self.finish_move(slot, moving, now_ns, handles);
+            return Ok(true);
+        }
+        if client.section == Section::Teardown && self.stage == Stage::Measure {
+            self.leave(slot, now_ns);
+        } else if client.is_exhausted() || self.cut {
             client.state = ClientState::Done;
             self.unfinished -= 1;
+            if self.may_move(slot) {
+                self.unfinished += 1;
+                self.start_move(slot, now_ns);
+            }
         } else {
             // These were the closes before a teardown.
             client.state = ClientState::Idle;
             self.advance(slot);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Returns the next action at `now_ns`. The caller polls until there is none.
@@ -238,6 +292,7 @@ impl Engine {
         {
             self.cut(now_ns);
         }
+        self.poll_arriving(now_ns);
         self.permits.collect();
         loop {
             self.end_at_bound(now_ns);
@@ -248,6 +303,12 @@ impl Engine {
                 return Some(expire);
             }
             if let Some(slot) = self.permits.first_granted() {
+                if self.may_move(slot) {
+                    self.permits.pop_granted();
+                    self.permits.release();
+                    self.start_move(slot, now_ns);
+                    continue;
+                }
                 if !self.takes_from_bound(slot) {
                     // The bound was reached meanwhile: this client ends with the others.
                     continue;
@@ -262,6 +323,10 @@ impl Engine {
                 return None;
             }
             self.schedule.pop();
+            if self.may_move(slot) {
+                self.start_move(slot, now_ns);
+                continue;
+            }
             let client = &mut self.clients[slot as usize];
             let takes_permit = !client.next_waits_for_others();
             if takes_permit && !self.permits.acquire(slot) {
@@ -283,7 +348,7 @@ impl Engine {
         let next_due = self.schedule.peek().map(|Reverse((at_ns, _))| *at_ns);
         let lasts = self.config.phases_last && !self.at_bound;
         let end = self.end_ns().filter(|_| self.unfinished > 0 || lasts);
-        [next_due, self.deadlines.next_ns(), end].into_iter().flatten().min()
+        [next_due, self.deadlines.next_ns(), end, self.next_move_ns()].into_iter().flatten().min()
     }
 
     /// Reads what issuing the next operation will read and changes nothing, so that it is in
@@ -292,7 +357,7 @@ impl Engine {
         let next = self.schedule.pop()?;
         let slot = next.0.1;
         let client = &self.clients[slot as usize];
-        black_box((client.next_times(self.origin_ns), client.is_exhausted()));
+        black_box((client.next_times(), client.is_exhausted()));
         black_box(client.pending.front().cloned());
         self.schedule.push(next);
         Some(slot)
@@ -371,16 +436,26 @@ impl Engine {
     /// Moves an idle client on: schedules its next operation, asks for more,
     /// or ends its part in the stage.
     pub(super) fn advance(&mut self, slot: u32) {
+        if self.moves_without_delay(slot) && self.clients[slot as usize].state == ClientState::Idle
+        {
+            let now_ns = self.clients[slot as usize].readiness.ready_ns();
+            return self.start_move(slot, now_ns);
+        }
         self.skip_iterations(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
         let low = client.pending.is_low(lookahead, self.config.batch_bytes);
         if low && !client.section_ended && !client.pulling && client.state != ClientState::Gone {
             client.pulling = true;
-            if let Some(section) = self.stage.section() {
-                let max = lookahead.saturating_sub(client.pending.len()).max(1);
-                let client_idx = client.client_idx;
-                let request = BatchRequest { slot, client_idx, section, max };
+            if let Some(of_stage) = self.stage.section() {
+                let request = BatchRequest {
+                    slot,
+                    client_idx: client.client_idx,
+                    section: client.section,
+                    max: lookahead.saturating_sub(client.pending.len()).max(1),
+                    generation: client.generation,
+                    of_stage,
+                };
                 self.wanted.push_back(Action::Pull(request));
             }
         }
@@ -395,10 +470,12 @@ impl Engine {
             }
             return;
         }
-        if let Some((_, eligible_ns)) = client.next_times(self.origin_ns) {
+        if let Some((_, eligible_ns)) = client.next_times() {
             self.schedule_at(slot, eligible_ns);
         } else if client.is_exhausted() {
-            if matches!(self.stage, Stage::RunSetup | Stage::Setup) {
+            if self.stage == Stage::Measure && client.section == Section::Setup && !self.cut {
+                self.begin_iterating(slot);
+            } else if matches!(self.stage, Stage::RunSetup | Stage::Setup) {
                 client.state = ClientState::Done;
                 self.unfinished -= 1;
             } else {
@@ -409,7 +486,8 @@ impl Engine {
     }
 
     fn skip_iterations(&mut self, slot: u32) {
-        if self.stage == Stage::Measure {
+        if self.stage == Stage::Measure && self.clients[slot as usize].section == Section::Iteration
+        {
             let until_ns = self.end_ns().unwrap_or(u64::MAX);
             let (client, phases) = (&mut self.clients[slot as usize], &self.config.phases);
             let dropped = client.skip_iterations(phases, self.origin_ns, until_ns);
@@ -428,7 +506,7 @@ impl Engine {
         );
         let again = client.in_flight_op.take();
         let next = again.is_none();
-        let Some(mut in_flight) = again.or_else(|| client.take_next(self.origin_ns, now_ns)) else {
+        let Some(mut in_flight) = again.or_else(|| client.take_next(now_ns)) else {
             // Scheduled and permitted clients have an operation pending by construction.
             unreachable!("client {} was scheduled with nothing pending", client.client_idx)
         };

@@ -95,7 +95,7 @@ fn operations_of_a_dropped_iteration_in_a_later_batch_are_dropped_with_it() {
         engine.operations(batch(0, more, last), ZERO_NS + 20).unwrap();
         assert_eq!(issues(&mut engine, ZERO_NS + 20), []);
     }
-    engine.closed(0).unwrap();
+    engine.closed(0, 0, (0, 0)).unwrap();
     assert!(engine.stage_done(), "the section ended inside the dropped iteration");
     assert_eq!(iterations(&mut engine), [(0, Finished), (1, Dropped)]);
 }

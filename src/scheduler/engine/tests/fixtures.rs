@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{Action, Attempt, Engine, EngineConfig};
+use crate::ir::event::FIRST_GENERATION;
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, Execution, Operation, PathOperation, Phase,
     Section,
@@ -45,7 +46,8 @@ pub fn stat(client_idx: u32, seq: u32, iteration: u32, due: Due) -> Operation {
 
 /// Returns a batch of the client's iterations.
 pub fn batch(slot: u32, operations: Vec<Operation>, ended: bool) -> Batch {
-    Batch { slot, section: Section::Iteration, operations, ended, error: None }
+    let (section, generation) = (Section::Iteration, FIRST_GENERATION);
+    Batch { slot, section, generation, operations, ended, error: None }
 }
 
 pub fn done() -> Execution {

@@ -63,7 +63,9 @@ fn an_engine_ends_at_the_bound_as_at_the_end_of_its_stream() {
             for (slot, seq) in in_flight.drain(..) {
                 engine.complete(slot, seq, attempt(at_ns, at_ns + 1, done()), false).unwrap();
             }
-            closing.drain(..).for_each(|slot| engine.closed(slot).unwrap());
+            for slot in closing.drain(..) {
+                engine.closed(slot, 0, (0, 0)).unwrap();
+            }
             assert!(at_ns < ZERO_NS + 100, "it ends before its phases do");
         }
         assert_eq!(issued, 3, "limit {limit:?}");

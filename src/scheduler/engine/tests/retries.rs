@@ -67,7 +67,7 @@ fn a_cut_during_the_wait_completes_the_operation_with_the_attempt_that_failed() 
     assert_eq!((completion.execution.status.clone(), completion.retries), (BUSY, 0));
     assert_eq!(completion.times.completed_ns, ZERO_NS + 5);
     assert!(matches!(engine.poll(ZERO_NS + 12), Some(Action::Close { slot: 0 })));
-    engine.closed(0).unwrap();
+    engine.closed(0, 0, (0, 0)).unwrap();
     assert!(engine.stage_done());
 }
 

@@ -142,7 +142,7 @@ fn the_end_of_the_last_phase_cuts_what_is_not_issued_and_lets_the_rest_complete(
     assert!(!engine.stage_done(), "one is in flight");
     engine.complete(0, 1, attempt(ZERO_NS + 155, ZERO_NS + 230, done()), false).unwrap();
     assert!(matches!(engine.poll(ZERO_NS + 230), Some(Action::Close { slot: 0 })));
-    engine.closed(0).unwrap();
+    engine.closed(0, 0, (0, 0)).unwrap();
     assert!(engine.stage_done());
     let mut phases = Vec::new();
     let mut iterations = Vec::new();
@@ -320,10 +320,10 @@ fn phases_last_as_long_as_they_say_where_they_are_to_unless_every_client_is_gone
         engine
     };
     let mut ends = measuring(false);
-    ends.closed(0).unwrap();
+    ends.closed(0, 0, (0, 0)).unwrap();
     assert!(ends.stage_done());
     let mut lasts = measuring(true);
-    lasts.closed(0).unwrap();
+    lasts.closed(0, 0, (0, 0)).unwrap();
     assert!(!lasts.stage_done());
     assert_eq!(lasts.next_wake_ns(), Some(ZERO_NS + 200));
     issues(&mut lasts, ZERO_NS + 200);

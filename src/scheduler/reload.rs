@@ -1,0 +1,86 @@
+//! The orders by which a run takes its shards from one generation of the stream to the next, and
+//! their reports.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::client::ClientSettings;
+use super::engine::{Generation, GenerationTimes};
+use super::feed::Feed;
+use crate::ir::SourceError;
+
+/// An order to a shard.
+pub enum ReloadOrder {
+    /// To fetch the first operations of a generation.
+    Prepare(Box<ShardReload>),
+    /// To let clients move to the generation that was prepared.
+    Begin { generation: u32, times: GenerationTimes },
+    /// To forget the generation that was prepared.
+    Withdraw { generation: u32 },
+}
+
+/// A shard's part in a generation.
+pub struct ShardReload {
+    pub generation: Generation,
+    pub feed: Box<dyn Feed + Send>,
+    /// The settings of clients that join with the generation.
+    pub client: Arc<ClientSettings>,
+}
+
+/// A report of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadReport {
+    pub shard: usize,
+    pub generation: u32,
+    pub reached: Reached,
+}
+
+/// The point that a shard has reached with a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// The first operations of all its clients have arrived, or one of them broke off.
+    Fetched(Result<(), SourceError>),
+    /// All its clients have moved to the generation, left or failed. No client is in an earlier
+    /// generation.
+    Settled,
+}
+
+/// A shard's end of the line on which orders come and reports go. Both are few: one of each kind
+/// for each generation.
+pub struct ReloadLine {
+    pub(super) orders: UnboundedReceiver<ReloadOrder>,
+    pub(super) reports: UnboundedSender<ReloadReport>,
+}
+
+/// The run's end of the lines to all shards.
+pub struct ReloadLines {
+    orders: Vec<UnboundedSender<ReloadOrder>>,
+    pub reports: UnboundedReceiver<ReloadReport>,
+}
+
+impl ReloadLines {
+    /// Creates the lines to `shards` shards.
+    pub fn new(shards: usize) -> (ReloadLines, Vec<ReloadLine>) {
+        let (reporting, reports) = unbounded_channel();
+        let (orders, ends) = (0..shards)
+            .map(|_| {
+                let (sender, orders) = unbounded_channel();
+                (sender, ReloadLine { orders, reports: reporting.clone() })
+            })
+            .unzip();
+        (ReloadLines { orders, reports }, ends)
+    }
+
+    /// Sends an order to a shard. A shard that has ended needs none.
+    pub fn order(&self, shard: usize, order: ReloadOrder) {
+        if let Some(orders) = self.orders.get(shard) {
+            let _ = orders.send(order);
+        }
+    }
+
+    /// Returns the number of shards.
+    pub fn shards(&self) -> usize {
+        self.orders.len()
+    }
+}
