@@ -213,6 +213,7 @@ impl<'sink> Driver<'sink> {
         };
         if done && !self.arrived {
             self.arrived = true;
+            self.engine.end_stage();
             self.shard.coordinator.arrive(self.stage);
         }
         Ok(())

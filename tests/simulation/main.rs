@@ -13,6 +13,7 @@ mod ending;
 mod generate;
 mod operation_bound;
 mod outages;
+mod reloads;
 mod run;
 mod scenario;
 mod seen;

@@ -2,19 +2,19 @@
 //! recorder against the simulator.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LockResult, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::{BoxFuture, join, join_all};
 use smbench::backend::sim::{self, SimBackend};
 use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
-use smbench::ir::{CompletionEvent, Event, EventSink, StreamHeader};
+use smbench::ir::{CompletionEvent, Event, EventSink, Section, StreamHeader};
 use smbench::observability::summary::RunSettings;
 use smbench::observability::{
     HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
@@ -24,12 +24,14 @@ use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
 use smbench::scheduler::feature_gate::FeatureGate;
 use smbench::scheduler::feed::answer;
+use smbench::scheduler::reload::ReloadLines;
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
     CutReason, Driver, Feed, Feeds, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
 };
 use smbench_test_support::Format;
 
+use super::reloads::Reloading;
 use super::scenario::{Ending, Scenario};
 use super::watched::{Book, Call, Notice, Panics, Watched};
 use super::workload::Stream;
@@ -39,6 +41,12 @@ pub struct Outcome {
     pub log: Vec<Logged>,
     pub calls: Vec<Call>,
     pub notices: Vec<Notice>,
+    /// The number of operations that the feeds delivered, by generation and client.
+    pub delivered: BTreeMap<(u32, u32), u64>,
+    /// The generations that the shards accepted, and those of them in which all clients have
+    /// settled.
+    pub accepted: Vec<u32>,
+    pub settled: Vec<u32>,
     measurements: Measurements,
     limit: Option<u32>,
     pub most_in_flight: u32,
@@ -177,9 +185,13 @@ impl Scenario {
                 recorder: Recorder::new(layout.clone(), Live::new(1).shard(0)),
             })
             .collect();
+        let delivered = Delivered::default();
+        let (lines, ends) = ReloadLines::new(self.shards);
+        let watched = !self.reloads.is_empty();
         let drivers: Vec<Driver> = sinks
             .iter_mut()
-            .map(|sink| {
+            .zip(ends)
+            .map(|(sink, end)| {
                 let index = sink.shard;
                 let shard = Shard {
                     index,
@@ -189,14 +201,24 @@ impl Scenario {
                     coordinator: coordinator.clone(),
                     client: client.clone(),
                     clock: Arc::new(clock.clone()),
-                    feed: Feeds::new(self.feed(&clock, &capabilities)),
-                    reloads: None,
+                    feed: Feeds::new(self.feed(&self.stream, &clock, &capabilities, &delivered)),
+                    reloads: watched.then_some(end),
                 };
                 Driver::new(shard, sink)
             })
             .collect();
         let shards = join_all(drivers.into_iter().map(Driver::run));
-        let all = join(shards, self.end(&clock, &coordinator));
+        let reloading = Reloading {
+            scenario: self,
+            clock: &clock,
+            coordinator: &coordinator,
+            capabilities: &capabilities,
+            delivered: &delivered,
+            engine: &engine,
+            client: &client,
+        };
+        let outside = join(self.end(&clock, &coordinator), reloading.follow(lines));
+        let all = join(shards, outside);
         let all = async {
             let mut all = pin!(all);
             poll_fn(|cx| {
@@ -208,7 +230,8 @@ impl Scenario {
             })
             .await
         };
-        let (ended, ()) = clock.block_on(all).map_err(|stalled| stalled.to_string())?;
+        let (ended, ((), (accepted, settled))) =
+            clock.block_on(all).map_err(|stalled| stalled.to_string())?;
         for shard in ended {
             shard.map_err(|broken| broken.to_string())?;
         }
@@ -222,6 +245,9 @@ impl Scenario {
         let notices = std::mem::take(&mut *book.notices.lock().unwrap());
         Ok(Outcome {
             log: log.take(),
+            delivered: delivered.take(),
+            accepted,
+            settled,
             calls,
             notices,
             measurements,
@@ -252,11 +278,18 @@ impl Scenario {
         }
     }
 
-    fn feed(&self, clock: &VirtualClock, capabilities: &Arc<BackendCapabilities>) -> SlowFeed {
+    pub fn feed(
+        &self,
+        stream: &Stream,
+        clock: &VirtualClock,
+        capabilities: &Arc<BackendCapabilities>,
+        delivered: &Delivered,
+    ) -> SlowFeed {
         let gate = FeatureGate::new((**capabilities).clone(), None, false);
         SlowFeed {
-            source: self.stream.clone(),
+            source: stream.clone(),
             gate,
+            delivered: delivered.clone(),
             made: VecDeque::new(),
             clock: clock.clone(),
             generation_ns: self.generation_ns,
@@ -287,10 +320,25 @@ impl EventSink for Sink {
     }
 }
 
+/// The number of operations of iterations that feeds delivered, by generation and client.
+#[derive(Clone, Default)]
+pub struct Delivered(Arc<Mutex<BTreeMap<(u32, u32), u64>>>);
+
+impl Delivered {
+    fn lock(&self) -> LockResult<MutexGuard<'_, BTreeMap<(u32, u32), u64>>> {
+        self.0.lock()
+    }
+
+    fn take(&self) -> BTreeMap<(u32, u32), u64> {
+        std::mem::take(&mut *self.lock().unwrap())
+    }
+}
+
 /// A feed from a source on the shard's own thread, because virtual time stands still while the
 /// source works. It makes one batch after the other, each in `generation_ns`.
-struct SlowFeed {
+pub struct SlowFeed {
     source: Stream,
+    delivered: Delivered,
     gate: FeatureGate,
     made: VecDeque<Batch>,
     clock: VirtualClock,
@@ -301,10 +349,26 @@ struct SlowFeed {
 
 impl Feed for SlowFeed {
     fn request(&mut self, request: BatchRequest) {
-        self.made.push_back(answer(&mut self.source, &self.gate, request, request.client_idx));
+        let batch = answer(&mut self.source, &self.gate, request, request.client_idx);
+        self.made.push_back(batch);
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
+        let polled = self.poll_made(cx);
+        if let Poll::Ready(batch) = &polled
+            && batch.section == Section::Iteration
+            && let Some(first) = batch.operations.first()
+        {
+            let mut delivered = self.delivered.lock().unwrap();
+            *delivered.entry((batch.generation, first.client_idx)).or_default() +=
+                batch.operations.len() as u64;
+        }
+        polled
+    }
+}
+
+impl SlowFeed {
+    fn poll_made(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
         if self.generation_ns == 0 {
             return self.made.pop_front().map_or(Poll::Pending, Poll::Ready);
         }

@@ -48,6 +48,24 @@ pub struct Scenario {
     pub caching: bool,
     /// Whether breaks block by file instead of by handle.
     pub by_file: bool,
+    /// The generations that come while the run goes on.
+    pub reloads: Vec<PlannedReload>,
+}
+
+/// A generation of the stream that comes while the run goes on.
+pub struct PlannedReload {
+    /// The time after the run's origin at which it is prepared, if the clients iterate by then.
+    pub at_ns: u64,
+    /// Its stream. A client has the number that it has in the run.
+    pub stream: Stream,
+    /// The clients that are in it.
+    pub clients: Vec<u32>,
+    /// Whether the setup of clients that stay runs again.
+    pub set_up_again: bool,
+    /// The time that clients have to reach a boundary.
+    pub grace_ns: u64,
+    /// Whether it is withdrawn once its first operations have arrived.
+    pub withdrawn: bool,
 }
 
 /// Prints everything but the operations, so that a failure can be understood without its seed.
@@ -73,6 +91,7 @@ impl fmt::Debug for Scenario {
             .field("drain_ns", &self.drain_ns)
             .field("caching", &self.caching)
             .field("by_file", &self.by_file)
+            .field("reloads", &self.reloads.len())
             .finish_non_exhaustive()
     }
 }
@@ -113,6 +132,7 @@ impl Scenario {
             seed,
             caching,
             by_file: cached.chance(60),
+            reloads: Vec::new(),
         }
     }
 
@@ -139,6 +159,7 @@ impl Scenario {
             seed: 0,
             caching: false,
             by_file: false,
+            reloads: Vec::new(),
         }
     }
 

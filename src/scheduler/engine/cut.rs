@@ -26,15 +26,22 @@ impl Engine {
     /// bound on operations, those that were issued before and wait to be issued again are kept,
     /// because they are counted already.
     fn end_streams(&mut self) {
-        let (clients, cut) = (&self.clients, self.cut);
-        let keep = |slot: u32| !cut && clients[slot as usize].in_flight_op.is_some();
+        let (clients, cut, stage) = (&self.clients, self.cut, self.stage);
+        // A client that leaves runs its teardown to its end.
+        let leaves = |slot: u32| {
+            stage == Stage::Measure && clients[slot as usize].section == Section::Teardown
+        };
+        let keep =
+            |slot: u32| leaves(slot) || (!cut && clients[slot as usize].in_flight_op.is_some());
         self.schedule.retain(|next| keep(next.0.1));
         self.permits.retain(keep);
-        self.wanted.retain(|action| !matches!(action, Action::Pull(_)));
+        self.wanted.retain(|action| match action {
+            Action::Pull(request) => leaves(request.slot),
+            _ => true,
+        });
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
-            // A client that leaves runs its teardown to its end.
-            let leaves = self.stage == Stage::Measure && client.section == Section::Teardown;
+            let leaves = stage == Stage::Measure && client.section == Section::Teardown;
             if client.is_finished() || leaves {
                 continue;
             }
@@ -133,7 +140,13 @@ impl Engine {
     pub fn abandon(&mut self, now_ns: u64) {
         self.cut(now_ns);
         self.wanted.clear();
+        // Clients that leave are not cut, so their operations may still wait to be issued.
+        self.permits.retain(|_| false);
+        self.schedule.clear();
         for slot in 0..self.clients.len() {
+            if self.clients[slot].state != ClientState::InFlight {
+                self.discard(slot as u32);
+            }
             let client = &mut self.clients[slot];
             let Some(in_flight) = client.in_flight_op.take() else { continue };
             let issued_ns = in_flight.handed_ns;

@@ -101,11 +101,12 @@ impl Engine {
         }
         self.discard_upcoming();
         let Generation { number, config, clients } = generation;
+        let clients = if self.over { Vec::new() } else { clients };
         let mut wanted: HashMap<u32, bool> = clients.iter().copied().collect();
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
             let wanted = wanted.remove(&client.client_idx);
-            if Some(client.client_idx) == config.run_client {
+            if Some(client.client_idx) == config.run_client || self.over {
                 continue;
             }
             client.upcoming = match wanted {
@@ -190,8 +191,8 @@ impl Engine {
 
     /// Returns whether every client has moved to the generation, left or failed.
     pub fn has_settled(&self, generation: u32) -> bool {
-        let arriving = self.arriving.as_ref();
-        if arriving.is_none_or(|arriving| arriving.number != generation || !arriving.begun) {
+        let arriving = self.arriving.as_ref().filter(|arriving| arriving.number == generation);
+        if !arriving.is_some_and(|arriving| arriving.begun || self.over) {
             return false;
         }
         let settled = |client: &ClientQueue| {
@@ -201,12 +202,12 @@ impl Engine {
                 || run_client
                 || (there && client.state != ClientState::Joining)
         };
-        self.clients.iter().all(settled)
+        self.over || self.clients.iter().all(settled)
     }
 
     /// Returns the time at which the engine must be polled for the generation that arrives.
     pub(super) fn next_move_ns(&self) -> Option<u64> {
-        let arriving = self.arriving.as_ref()?;
+        let arriving = self.arriving.as_ref().filter(|_| self.clients_move())?;
         let times = arriving.times?;
         match (arriving.begun, arriving.cut) {
             (false, _) => Some(times.begin_ns),
@@ -215,14 +216,19 @@ impl Engine {
         }
     }
 
+    /// Returns whether the stage is one in which clients move, and has not ended.
+    fn clients_move(&self) -> bool {
+        self.stage == Stage::Measure && !self.cut && !self.at_bound && !self.over
+    }
+
     /// Begins the moves when their time has come, and cuts the clients that are left when that
     /// time has.
     pub(super) fn poll_arriving(&mut self, now_ns: u64) {
-        let Some(arriving) = &mut self.arriving else { return };
-        let goes_on = self.stage == Stage::Measure && !self.cut && !self.at_bound;
-        let Some(times) = arriving.times.filter(|_| goes_on) else {
+        if !self.clients_move() {
             return;
-        };
+        }
+        let Some(arriving) = &mut self.arriving else { return };
+        let Some(times) = arriving.times else { return };
         if !arriving.begun && now_ns >= times.begin_ns {
             arriving.begun = true;
             self.begin_moves(now_ns);
@@ -312,7 +318,7 @@ impl Engine {
     /// Returns whether the client is at a boundary, and something is to become of it there.
     pub(super) fn may_move(&self, slot: u32) -> bool {
         let begun = self.arriving.as_ref().is_some_and(|arriving| arriving.begun);
-        let begun = begun && !self.cut && !self.at_bound;
+        let begun = begun && self.clients_move();
         let client = &self.clients[slot as usize];
         begun
             && client.is_at_boundary()
@@ -446,16 +452,24 @@ impl Engine {
         let (closed, failed) = std::mem::take(&mut client.closed_leaving);
         let (client_idx, from) = (client.client_idx, Some(client.generation));
         self.unfinished -= 1;
-        self.events.push(Event::Moved(MoveEvent {
-            client_idx,
-            from,
-            to: None,
-            at_ns: now_ns,
-            closed,
-            failed,
-        }));
+        // A client whose setup failed has not joined, so it does not leave either.
+        if std::mem::take(&mut client.joins) {
+            if closed + failed > 0 {
+                self.events.push(Event::Cleanup { client_idx, closed, failed });
+            }
+        } else {
+            self.events.push(Event::Moved(MoveEvent {
+                client_idx,
+                from,
+                to: None,
+                at_ns: now_ns,
+                closed,
+                failed,
+            }));
+        }
         self.wanted.push_back(Action::Disconnect { slot });
-        let arriving = self.arriving.as_ref().filter(|arriving| arriving.begun && !self.cut);
+        let arriving = self.arriving.as_ref();
+        let arriving = arriving.filter(|arriving| arriving.begun && self.clients_move());
         if let (Some(arriving), Some(Upcoming::Join)) =
             (arriving, &self.clients[slot as usize].upcoming)
         {
@@ -493,7 +507,7 @@ impl Engine {
     fn discard_upcoming(&mut self) {
         let Some(arriving) = self.arriving.take() else { return };
         for slot in 0..self.clients.len() {
-            if let Some(Upcoming::Move { first: Some(first), .. }) =
+            if let Some(Upcoming::Move { section: Section::Iteration, first: Some(first) }) =
                 self.clients[slot].upcoming.take()
                 && arriving.times.is_some()
             {

@@ -57,6 +57,8 @@ pub struct Engine {
     pub(super) wanted: VecDeque<Action>,
     pub(super) events: Vec<Event>,
     pub(super) last_seq: Vec<Option<u32>>,
+    /// Whether the shard has reported the end of the stage. Its clients begin nothing more in it.
+    pub(super) over: bool,
     /// The generation that clients are to move to.
     pub(super) arriving: Option<Arriving>,
     /// The shifts of the generations after the first that clients may be in.
@@ -85,6 +87,7 @@ impl Engine {
             wanted: VecDeque::new(),
             events: Vec::new(),
             last_seq: vec![None; clients.len()],
+            over: false,
             arriving: None,
             shifts: Vec::new(),
         }
@@ -103,6 +106,7 @@ impl Engine {
             _ => false,
         };
         self.end_reload();
+        self.over = false;
         (self.stage, self.origin_ns, self.cut, self.unfinished) = (stage, origin_ns, false, 0);
         self.at_bound = false;
         for slot in 0..self.clients.len() {
@@ -144,8 +148,11 @@ impl Engine {
             client.broke_off = !self.cut;
         }
         if self.stage.section().is_none() || client.section != section || !client.pulling {
-            let leaves = self.stage == Stage::Measure && client.section == Section::Teardown;
-            if leaves && section == Section::Iteration && !self.cut {
+            let goes = client.section == Section::Teardown
+                || client.upcoming.is_some()
+                || client.moving.is_some();
+            let measuring = self.stage == Stage::Measure && !self.cut;
+            if goes && measuring && section == Section::Iteration {
                 self.note_superseded(generation, operations.len() as u32, 0);
             }
             return Ok(());
@@ -372,6 +379,12 @@ impl Engine {
                 && self.config.takes_part(client.client_idx, self.stage)
         };
         self.unfinished == 0 && !(lasts && self.clients.iter().any(there))
+    }
+
+    /// Records that the end of the stage was reported. A generation that comes later changes nothing
+    /// for this shard's clients.
+    pub fn end_stage(&mut self) {
+        self.over = true;
     }
 
     /// Returns whether a client has an operation in flight.
