@@ -10,6 +10,7 @@ use super::file_cache::FileCache;
 use super::location::ScriptLocation;
 use super::test_bounds::TestBounds;
 use crate::ir::document::CheckedDocument;
+use crate::ir::event::FIRST_GENERATION;
 use crate::ir::file_tree::HashedTree;
 use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
@@ -64,6 +65,11 @@ pub struct Reload {
 }
 
 impl ScriptOptions {
+    /// Returns the number of the generation that the script is loaded for.
+    pub(super) fn generation(&self) -> u32 {
+        self.reload.map_or(FIRST_GENERATION, |reload| reload.generation)
+    }
+
     /// Returns the script's location as errors write it.
     pub(super) fn shown_location(&self) -> String {
         #[cfg(test)]

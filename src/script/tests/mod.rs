@@ -27,6 +27,7 @@ mod params;
 mod published;
 mod random;
 mod ready_workloads;
+mod reload;
 mod sandbox;
 mod shared_state_check;
 mod standard_library;
