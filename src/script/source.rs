@@ -102,8 +102,9 @@ pub(super) fn open(
     let shown = options.shown_location();
     let (source, project, blobs) = match &options.location {
         ScriptLocation::File(path) => {
+            options.reads.add(path);
             let source = read_source(path, options.limits.source_bytes)?;
-            let project = Project::of_script(path, shown.as_ref())
+            let project = Project::of_script(path, shown.as_ref(), &options.reads)
                 .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
             let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
             (source, project, Some(blobs))
@@ -114,7 +115,7 @@ pub(super) fn open(
     };
     let chunk = shown_path(&project.script);
     let declared = Declared {
-        given: GivenParameters::of(options),
+        given: GivenParameters::of(options)?,
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
@@ -353,6 +354,12 @@ impl Script {
             workload => self.functions.get(workload.unwrap_or(self.own_workloads)),
         };
         functions.is_some_and(|functions| functions.of(section).is_some())
+    }
+
+    /// Returns the number of workloads that the script declares itself. They are the first ones of
+    /// the header. After them come those of documents.
+    pub fn own_workloads(&self) -> usize {
+        self.own_workloads
     }
 
     /// Returns the partition of the clients whose operations it makes.
