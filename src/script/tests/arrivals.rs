@@ -298,6 +298,31 @@ fn constant_arrivals_that_begin_later_are_the_rest_of_the_same_sequence() {
 }
 
 #[test]
+fn constant_arrivals_are_the_same_sequence_from_any_beginning_at_any_rate() {
+    let mut random = RandomNumbers::of_arrivals(3, "beginnings", 1);
+    for (rate, to, end_ns) in [
+        (1.0 / 3.0, 0.7, 60 * SECOND),
+        (3.0, 3.0, 10 * SECOND),
+        (997.0, 0.5, SECOND),
+        (1e7, 9e6, SECOND / 10_000),
+    ] {
+        let ramps = [ramp(0.0003, rate, to), ramp(0.2, to, rate)];
+        let sequence = || arrivals(Rates::new(&ramps, rate), Spacing::Constant, 1);
+        let whole = until(&mut sequence(), end_ns);
+        for draw in 0..200 {
+            // Every other beginning is at an arrival, where rounding decides.
+            let begin_ns = match draw % 2 {
+                0 => random.below(end_ns),
+                _ => whole[random.below(whole.len() as u64) as usize],
+            };
+            let first = whole.partition_point(|ns| *ns < begin_ns);
+            let begun = until(&mut sequence().beginning_at(begin_ns), end_ns);
+            assert_eq!(begun, whole[first..], "{rate}/s from {begin_ns} ns");
+        }
+    }
+}
+
+#[test]
 fn constant_arrivals_that_begin_after_the_rate_has_ended_are_none() {
     let one = || arrivals(Rates::new(&[ramp(2.0, 10.0, 0.0)], 0.0), Spacing::Constant, 1);
     assert_eq!(
