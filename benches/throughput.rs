@@ -35,6 +35,7 @@ use smbench::observability::{Layout, Live, Recorder};
 use smbench::protocol::NtStatus;
 use smbench::run::{self, DocumentScaling, Input};
 use smbench::scheduler::{Precision, RealClock};
+use smbench::script::ReadFiles;
 
 mod support;
 
@@ -164,6 +165,8 @@ fn compile(path: &Path, directory: &Path, clients: u32) -> Input {
         options: LoadOptions::default(),
         seed: None,
         scaling: DocumentScaling::default(),
+        reload: None,
+        reads: ReadFiles::default(),
     }
 }
 

@@ -333,6 +333,7 @@ function Rng:shuffle(list) end
 ---@field teardown? bench.Section once per client
 ---@field pace? bench.Pace|table<string, bench.Pace> one pace, or an open loop for each phase by its name
 ---@field needs? bench.Needs
+---@field setup_on_reload? boolean whether setup runs again when a reload moves a client to the new script (default false: setup runs for added clients only, and the iterations of the others must not use a handle that setup opened)
 
 ---@class (exact) bench.Phase
 ---@field name string

@@ -52,7 +52,7 @@ use crate::run::{
     TestRunOptions, Timeouts,
 };
 use crate::scheduler::Precision;
-use crate::script::{self, Depth, READY_WORKLOADS, ScriptLocation, ScriptOptions};
+use crate::script::{self, Depth, READY_WORKLOADS, ReadFiles, ScriptLocation, ScriptOptions};
 
 /// Longest part of an error's line that is printed, in characters.
 const MAX_ERROR_CHARS: usize = 4_000;
@@ -498,7 +498,8 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
             let all = stream.clients.iter().rfind(|clients| clients.workload.is_none());
             let clients = all.map(|clients| clients.clients);
             let scaling = DocumentScaling { clients, iterations: bounds.iterations };
-            Input::Document { path, options, seed: stream.seed, scaling }
+            let (reload, reads) = (None, ReadFiles::default());
+            Input::Document { path, options, seed: stream.seed, scaling, reload, reads }
         }
     })
 }

@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod client_partition;
 pub mod compile;
+pub mod continued;
 pub mod directory;
 pub mod document;
 mod due;
@@ -29,6 +30,7 @@ pub mod workloads;
 
 pub use blobs::Blob;
 pub use client_partition::ClientPartition;
+pub use continued::Continued;
 pub use due::{Due, Late, Readiness, scale_ns};
 pub use event::{
     CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, OperationTimes,

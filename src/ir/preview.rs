@@ -69,6 +69,24 @@ impl<S: OperationSource> Preview<S> {
         header.add_needs(operations.flat_map(Need::of));
         Preview { source, header, kept }
     }
+
+    /// Returns the clients whose setup was examined to its end, in order, with the operations of
+    /// their setup and the first of their iterations.
+    ///
+    /// The operations that were handed out since are not among them.
+    pub fn examined(
+        &self,
+    ) -> impl Iterator<Item = (u32, &VecDeque<Operation>, &VecDeque<Operation>)> {
+        let mut clients: Vec<u32> = (self.kept.keys())
+            .filter(|(_, section)| *section == Section::Iteration)
+            .map(|(client, _)| *client)
+            .collect();
+        clients.sort_unstable();
+        clients.into_iter().filter_map(|client| {
+            let of = |section| Some(&self.kept.get(&(client, section))?.operations);
+            Some((client, of(Section::Setup)?, of(Section::Iteration)?))
+        })
+    }
 }
 
 /// Examines `depth` operations, or somewhat more than `arrivals` arrivals, as long as there is

@@ -4,6 +4,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
+use super::event::FIRST_GENERATION;
 use super::operation::Section;
 
 #[derive(Clone)]
@@ -21,9 +22,34 @@ impl RandomNumbers {
         ])
     }
 
-    /// Returns the random numbers of a workload's arrivals.
-    pub fn of_arrivals(seed: u64, workload: &str) -> RandomNumbers {
-        RandomNumbers::seeded(&[b"smbench arrivals 1", &seed.to_le_bytes(), workload.as_bytes()])
+    /// Returns the random numbers of a client's iterations in a generation of the stream. Those of
+    /// the first generation are [`RandomNumbers::new`]. A later one has others, so that clients do
+    /// not repeat the iterations that they made before the reload.
+    pub fn of_iterations(seed: u64, workload: &str, client: u32, generation: u32) -> RandomNumbers {
+        if generation == FIRST_GENERATION {
+            return RandomNumbers::new(seed, workload, client, Section::Iteration);
+        }
+        RandomNumbers::seeded(&[
+            b"smbench rng of a generation 1",
+            &generation.to_le_bytes(),
+            &seed.to_le_bytes(),
+            &client.to_le_bytes(),
+            workload.as_bytes(),
+        ])
+    }
+
+    /// Returns the random numbers of a workload's arrivals in a generation of the stream.
+    pub fn of_arrivals(seed: u64, workload: &str, generation: u32) -> RandomNumbers {
+        let seed = seed.to_le_bytes();
+        if generation == FIRST_GENERATION {
+            return RandomNumbers::seeded(&[b"smbench arrivals 1", &seed, workload.as_bytes()]);
+        }
+        RandomNumbers::seeded(&[
+            b"smbench arrivals of a generation 1",
+            &generation.to_le_bytes(),
+            &seed,
+            workload.as_bytes(),
+        ])
     }
 
     /// Returns the random numbers of `bench.rng(name)`.
@@ -117,11 +143,31 @@ mod tests {
             RandomNumbers::new(7, "editor", 3, Section::Iteration),
             RandomNumbers::new(7, "editors", 4, Section::Iteration),
             RandomNumbers::new(7, "editors", 3, Section::Setup),
-            RandomNumbers::of_arrivals(7, "editors"),
+            RandomNumbers::of_arrivals(7, "editors", 1),
             RandomNumbers::named(7, "editors"),
         ] {
             assert_ne!(first(other), base);
         }
+    }
+
+    #[test]
+    fn a_later_generation_has_other_iterations_and_arrivals_and_the_first_has_those_of_any_run() {
+        let first = |mut random: RandomNumbers| random.0.next_u64();
+        let iterations = |generation| RandomNumbers::of_iterations(7, "editors", 3, generation);
+        let arrivals = |generation| RandomNumbers::of_arrivals(7, "editors", generation);
+        assert_eq!(first(iterations(1)), first(random()));
+        // Streams that were made before there were generations stay as they are.
+        assert_eq!(first(arrivals(1)), 11_298_182_511_886_143_574);
+        let seen = [first(iterations(1)), first(iterations(2)), first(iterations(3))];
+        let seen = seen.into_iter().chain([1, 2, 3].map(|generation| first(arrivals(generation))));
+        let seen = seen.chain([
+            first(RandomNumbers::of_iterations(7, "editors", 4, 2)),
+            first(RandomNumbers::of_iterations(8, "editors", 3, 2)),
+            first(RandomNumbers::of_iterations(7, "editor", 3, 2)),
+        ]);
+        let seen: Vec<u64> = seen.collect();
+        let distinct: std::collections::HashSet<u64> = seen.iter().copied().collect();
+        assert_eq!(distinct.len(), seen.len(), "{seen:?}");
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub struct Workload {
     /// The way in which its clients answer breaks, unless an open states its own.
     #[serde(default, skip_serializing_if = "BreakPolicy::is_default", with = "in_words")]
     pub on_break: BreakPolicy,
-    /// Whether each client's setup runs again when a reload moves it. A document does not have it.
+    /// Whether each client's setup runs again, at its next boundary, when a reload moves the client
+    /// to a later generation. If not, the setup of the later generation is made and discarded, so
+    /// that its iterations must not use a handle that it opened. A document does not have this field.
     #[serde(default, skip)]
     pub setup_on_reload: bool,
 }

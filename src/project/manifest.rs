@@ -8,13 +8,17 @@ pub const MANIFEST: &str = "smbench.toml";
 /// Longest name of a project, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
+/// Returns the paths at which the manifest of a directory's project may be, the nearest first.
+pub fn manifest_paths(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    directory.ancestors().map(|directory| directory.join(MANIFEST))
+}
+
 /// Returns the manifest that is nearest upward from a directory, if there is one.
 ///
 /// # Errors
 /// A message if something else than a regular file has its name.
 pub fn nearest_manifest(directory: &Path) -> Result<Option<PathBuf>, String> {
-    let mut manifests = directory.ancestors().map(|directory| directory.join(MANIFEST));
-    let manifest = manifests.find(|manifest| manifest.symlink_metadata().is_ok());
+    let manifest = manifest_paths(directory).find(|manifest| manifest.symlink_metadata().is_ok());
     match manifest {
         Some(manifest) if !manifest.is_file() => {
             Err(format!("{} is not a regular file", manifest.display()))

@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::ir::document::{self, Document, LoadOptions};
 use crate::ir::scale_ns;
 use crate::ir::units::nanoseconds;
-use crate::ir::{ClientPartition, OperationSource, Preview, StreamHeader, TimeScale};
+use crate::ir::{ClientPartition, Continued, OperationSource, Preview, StreamHeader, TimeScale};
 use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
-use crate::script::{self, CheckError, Depth, Script, ScriptOptions};
+use crate::script::{self, CheckError, Depth, ReadFiles, Reload, Script, ScriptOptions};
 use crate::transform::{
     DocumentStream, OperationStream, PathTemplate, RepeatStreamStage, ScaleClientsStage,
     StagePlace, StreamStage, TransformError, TransformedSource,
@@ -22,6 +22,7 @@ const MAX_PATH_CHARS: usize = 100;
 
 /// A script or a document, as the command line names it.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a command has one input, and few copies of it")]
 pub enum Input {
     Script(ScriptOptions),
     Document {
@@ -30,6 +31,11 @@ pub enum Input {
         /// The seed of payload patterns, in place of the document's own.
         seed: Option<u64>,
         scaling: DocumentScaling,
+        /// The generation that the document is loaded for while a run goes on; None for the first
+        /// one.
+        reload: Option<Reload>,
+        /// The files that loading the document has read.
+        reads: ReadFiles,
     },
 }
 
@@ -104,6 +110,29 @@ impl Input {
         input
     }
 
+    /// Returns the input for a later generation of a run. It is read anew, with nothing that earlier
+    /// generations have read.
+    pub fn for_generation(&self, reload: Reload) -> Input {
+        let mut input = self.clone();
+        match &mut input {
+            Input::Script(options) => options.begin_generation(reload),
+            Input::Document { reload: of_document, reads, .. } => {
+                *of_document = Some(reload);
+                *reads = ReadFiles::default();
+            }
+        }
+        input
+    }
+
+    /// Returns the files that loading the input has read or has tried to read so far, also if it
+    /// failed. A change of one of them may change the stream.
+    pub fn reads(&self) -> &ReadFiles {
+        match self {
+            Input::Script(options) => &options.reads,
+            Input::Document { reads, .. } => reads,
+        }
+    }
+
     /// Returns the script's location or the document's path, as the user gave it.
     pub fn location(&self) -> String {
         match self {
@@ -163,7 +192,8 @@ impl Input {
                 let whole = ClientPartition { part: 0, of: 1 };
                 quiet.load(time_scale, whole).map_err(|error| anyhow::anyhow!(error))
             }
-            Input::Document { path, options, scaling, .. } => {
+            Input::Document { path, options, scaling, reads, .. } => {
+                reads.add(&path);
                 let document = document::load(&path, &options)?;
                 Ok(match scaling == DocumentScaling::default() {
                     true => Box::new(document),
@@ -173,7 +203,7 @@ impl Input {
         }
     }
 
-    fn load(
+    pub(super) fn load(
         &self,
         time_scale: f64,
         partition: ClientPartition,
@@ -182,18 +212,39 @@ impl Input {
             Input::Script(options) => {
                 let script = Script::load_partition(options, partition)?;
                 let partition = script.partition();
-                Ok(Box::new(TimeScale::new(Preview::new(script, partition), time_scale)))
+                let of_script = script.own_workloads();
+                let preview = Preview::new(script, partition);
+                if options.reload.is_none() {
+                    return Ok(Box::new(TimeScale::new(preview, time_scale)));
+                }
+                let continued = Continued::examined(preview, of_script)?;
+                Ok(Box::new(TimeScale::new(continued, time_scale)))
             }
-            Input::Document { path, options, scaling, .. } => {
+            Input::Document { path, options, scaling, reload, reads, .. } => {
+                reads.add(path);
                 let document = document::load(path, options)?;
                 for warning in document.warnings() {
                     tracing::warn!("{}: {warning}", path.display());
                 }
-                if *scaling != DocumentScaling::default() {
-                    return Ok(Box::new(TimeScale::new(scaling.apply(&document)?, time_scale)));
+                let is_scaled = *scaling != DocumentScaling::default();
+                match (is_scaled, reload) {
+                    (false, None) => Ok(Box::new(TimeScale::new(document, time_scale))),
+                    (false, Some(_)) => continued_document(document, time_scale),
+                    (true, None) => {
+                        Ok(Box::new(TimeScale::new(scaling.apply(&document)?, time_scale)))
+                    }
+                    (true, Some(_)) => continued_document(scaling.apply(&document)?, time_scale),
                 }
-                Ok(Box::new(TimeScale::new(document, time_scale)))
             }
         }
     }
+}
+
+/// Returns the source of a later generation of a document.
+fn continued_document(
+    document: impl OperationSource + 'static,
+    time_scale: f64,
+) -> Result<Box<dyn OperationSource>, Box<dyn std::error::Error + Send + Sync>> {
+    let continued = Continued::examined(Preview::new(document, ClientPartition::WHOLE), 0)?;
+    Ok(Box::new(TimeScale::new(continued, time_scale)))
 }

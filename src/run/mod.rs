@@ -7,6 +7,8 @@ mod destination;
 mod error;
 mod hooks;
 mod input;
+#[cfg(test)]
+mod input_tests;
 mod lifecycle;
 mod made_paths;
 #[cfg(test)]

@@ -74,6 +74,22 @@ impl Rates {
         piece.from + (piece.to - piece.from) * ((ns - piece.start_ns) / piece.length_ns)
     }
 
+    /// Returns the integral of the rate from time zero to this time.
+    fn integral(&self, ns: u64) -> f64 {
+        let ns = ns as f64;
+        let Piece { start_ns, length_ns, from, to, before } = self.0[self.piece_at(ns)];
+        let passed_ns = ns - start_ns;
+        let rate = from + (to - from) * (passed_ns / length_ns);
+        before + (from + rate) / 2.0 * (passed_ns / 1e9)
+    }
+
+    /// Returns the time at which the integral of the rate reaches `count`, and the piece of that
+    /// time. It is looked for from `piece` on.
+    fn time_of(&self, count: f64, piece: usize) -> Option<(usize, u64)> {
+        let pieces = self.0.iter().enumerate().skip(piece);
+        pieces.filter_map(|(at, piece)| Some((at, piece.time_of(count)?))).next()
+    }
+
     /// Returns this time, or the end of the pause it falls into. `None` if that pause never ends.
     fn outside_pauses(&self, ns: u64) -> Option<u64> {
         let first = self.piece_at(ns as f64);
@@ -206,6 +222,41 @@ impl Arrivals {
         }
     }
 
+    /// Makes the sequence begin at this time: no arrival is before it. Rates and stretches keep their
+    /// places in time.
+    ///
+    /// With constant spacing the arrivals are those that the sequence would have from then on if it
+    /// had begun at time zero, and each goes to the same client. A Poisson process, which has no
+    /// memory, starts there. A function is first called with the time of the beginning.
+    pub fn beginning_at(mut self, begin_ns: u64) -> Arrivals {
+        if begin_ns == 0 {
+            return self;
+        }
+        let begun = |stretch: &Stretch| stretch.start_ns <= begin_ns;
+        self.stretch = self.stretches.partition_point(begun).saturating_sub(1);
+        self.last_ns = begin_ns;
+        self.piece = self.rates.piece_at(begin_ns as f64);
+        self.count = self.rates.integral(begin_ns);
+        if let Some(&Stretch { start_ns, spacing: Spacing::Constant }) =
+            self.stretches.get(self.stretch)
+        {
+            self.piece = self.rates.piece_at(start_ns as f64);
+            let before = self.rates.0[self.piece].before;
+            // The time of an arrival is rounded, so a neighbour of the computed number may be the
+            // first one.
+            let near = (self.count - before).floor() - 1.0;
+            let mut numbers = (0..4).map(|more| (near + f64::from(more)).max(0.0));
+            let is_not_before = |number: &f64| {
+                let time = self.rates.time_of(before + number, self.piece);
+                time.is_none_or(|(_, ns)| ns >= begin_ns)
+            };
+            let number = numbers.find(is_not_before).unwrap_or(near + 2.0);
+            self.count = before + number;
+            self.turn = (number % f64::from(self.clients.max(1))) as u32;
+        }
+        self
+    }
+
     /// Returns the client's next arrival, in nanoseconds from time zero, or `None` if it has no
     /// more.
     ///
@@ -291,13 +342,9 @@ impl Arrivals {
             }
             Spacing::Function(number) => return self.after_gap(number, gap),
         };
-        while let Some(piece) = self.rates.0.get(self.piece) {
-            if let Some(ns) = piece.time_of(count) {
-                return Ok(Some(ns));
-            }
-            self.piece += 1;
-        }
-        Ok(None)
+        let next = self.rates.time_of(count, self.piece);
+        self.piece = next.map_or(self.rates.0.len(), |(piece, _)| piece);
+        Ok(next.map(|(_, ns)| ns))
     }
 
     fn after_gap(&mut self, number: usize, gap: &mut Gap<'_>) -> Result<Option<u64>, String> {

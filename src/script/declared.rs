@@ -75,6 +75,9 @@ pub(super) struct DeclaredWorkload {
     pub functions: SectionFunctions,
     pub pace: Pace,
     pub needs: Vec<Need>,
+    /// Whether the setup of each client runs again when a reload moves the client. If not, its
+    /// operations are made and discarded.
+    pub setup_on_reload: bool,
 }
 
 /// A parameter as `--help` shows it.

@@ -1,24 +1,55 @@
 //! The parameters that a script is given from outside.
 
+use super::error::ScriptError;
 use super::options::ScriptOptions;
+use super::parameter_file::{FileValue, ParameterFile};
 
 /// The parameters that a script is given, by the command line or by a test.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GivenParameters {
-    /// The names and values, in order. If a name is given twice, the later value counts.
-    pub values: Vec<(String, String)>,
+    /// The parameters in order. If a name is given twice, the later value counts.
+    pub values: Vec<GivenParameter>,
     /// Whether a test gave them. A test is a script itself, so it must not reach more files through
     /// a parameter than a script does.
     pub by_test: bool,
 }
 
+#[derive(Clone, Debug)]
+pub(super) struct GivenParameter {
+    pub name: String,
+    pub value: String,
+    /// The `file:line` of a parameter file that gave it; None if an argument did.
+    pub place: Option<String>,
+}
+
 impl GivenParameters {
-    pub fn of(options: &ScriptOptions) -> GivenParameters {
-        GivenParameters { values: options.params.clone(), by_test: options.test.is_some() }
+    /// Returns the parameters of the options: those of the parameter files, in the order of the
+    /// files, and after them the others, which are more specific. All VMs of one load get the same
+    /// values, because the first of them reads the files for all.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if a parameter file cannot be read.
+    pub fn of(options: &ScriptOptions) -> Result<GivenParameters, ScriptError> {
+        let mut values = Vec::new();
+        for path in &options.param_files {
+            options.reads.add(path);
+            let read = || ParameterFile::read(path);
+            let file = options.parameters_read.file(true, path, read)?;
+            values.extend(file.values.iter().map(|FileValue { name, value, line }| {
+                let place = Some(format!("{}:{line}", path.display()));
+                GivenParameter { name: name.clone(), value: value.clone(), place }
+            }));
+        }
+        values.extend(options.params.iter().map(|(name, value)| GivenParameter {
+            name: name.clone(),
+            value: value.clone(),
+            place: None,
+        }));
+        Ok(GivenParameters { values, by_test: options.test.is_some() })
     }
 
     /// Returns whether the user gave this path on the command line, so that it may name any file.
     pub fn trusts(&self, path: &str) -> bool {
-        !self.by_test && self.values.iter().any(|(_, value)| value == path)
+        !self.by_test && self.values.iter().any(|given| given.value == path)
     }
 }

@@ -23,6 +23,7 @@ use super::open_loop::OpenLoop;
 use super::operation_memory::{OperationMemory, shown_limit};
 use super::options::{ScriptLimits, ScriptOptions};
 use super::project::Project;
+use super::read_files::ReadFiles;
 use super::result_hints::hint;
 use super::test_bounds::TestBounds;
 use super::testing::TestState;
@@ -61,6 +62,8 @@ pub(super) struct ScriptHost {
     pub trees: Cell<u32>,
     /// The trees of directories that the VMs of the script have read.
     pub tree_cache: FileCache<HashedTree>,
+    /// The files that the VMs of the script have read.
+    pub reads: ReadFiles,
     /// The files from which writes take their bytes. A ready workload has none.
     pub blobs: RefCell<Option<Blobs>>,
     /// The script and its modules.
@@ -151,6 +154,7 @@ impl ScriptHost {
             open_loops: RefCell::new(Vec::new()),
             trees: Cell::new(0),
             tree_cache: options.trees.clone(),
+            reads: options.reads.clone(),
             drawing: RefCell::new(None),
             step_names: options.step_names.clone(),
             own_step_names: RefCell::default(),

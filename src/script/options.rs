@@ -8,8 +8,11 @@ use std::time::Duration;
 use super::chunks::shown_path;
 use super::file_cache::FileCache;
 use super::location::ScriptLocation;
+use super::parameter_file::ParameterFile;
+use super::read_files::ReadFiles;
 use super::test_bounds::TestBounds;
 use crate::ir::document::CheckedDocument;
+use crate::ir::event::FIRST_GENERATION;
 use crate::ir::file_tree::HashedTree;
 use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
@@ -21,6 +24,9 @@ pub struct ScriptOptions {
     /// Parameters as name and value. If a name is given twice, the later value counts. Those of the
     /// command line may name any file, and those of a test only files of the project.
     pub params: Vec<(String, String)>,
+    /// Files with more parameters, one `name = value` in a line. Those of a later file count before
+    /// those of an earlier one, and `params` before all of them.
+    pub param_files: Vec<PathBuf>,
     /// The seed of the random numbers. The default is 0.
     pub seed: Option<u64>,
     pub clients: Vec<ClientsOverride>,
@@ -38,6 +44,10 @@ pub struct ScriptOptions {
     pub documents: FileCache<CheckedDocument>,
     /// The trees of directories that the script has read, shared by its VMs.
     pub trees: FileCache<HashedTree>,
+    /// The parameter files that were read, shared by the script's VMs.
+    pub parameters_read: FileCache<ParameterFile>,
+    /// The files that the script's VMs have read, whose changes may change the stream.
+    pub reads: ReadFiles,
     pub limits: ScriptLimits,
     /// The names of the stream's steps. The VMs that make one stream get clones of the same options,
     /// and share them.
@@ -64,6 +74,22 @@ pub struct Reload {
 }
 
 impl ScriptOptions {
+    /// Makes these the options of a later generation. Files are read anew, and names of steps are
+    /// counted anew.
+    pub fn begin_generation(&mut self, reload: Reload) {
+        self.reload = Some(reload);
+        self.documents = FileCache::default();
+        self.trees = FileCache::default();
+        self.parameters_read = FileCache::default();
+        self.reads = ReadFiles::default();
+        self.step_names = StepNames::default();
+    }
+
+    /// Returns the number of the generation that the script is loaded for.
+    pub(super) fn generation(&self) -> u32 {
+        self.reload.map_or(FIRST_GENERATION, |reload| reload.generation)
+    }
+
     /// Returns the script's location as errors write it.
     pub(super) fn shown_location(&self) -> String {
         #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::read_files::ReadFiles;
 use super::ready_workloads::ReadyWorkload;
 use crate::ir::directory::{Directory, directory_of};
-use crate::project::manifest::nearest_manifest;
+use crate::project::manifest::{manifest_paths, nearest_manifest};
 
 /// The part of an error that says why a ready workload cannot use a file.
 pub(super) const NO_FILES: &str = "a ready workload has no files beside it; save the script with 'smbench scripts show' to add some";
@@ -19,6 +20,8 @@ pub(super) const MAX_PATH_BYTES: usize = 200;
 pub(super) struct Project {
     /// The open directory of the project. No path leads out of it. A ready workload has none.
     pub directory: Option<Directory>,
+    /// The real path of the directory.
+    pub root: Option<PathBuf>,
     /// The path of the script within the project.
     pub script: PathBuf,
     /// The path of the project's directory in errors. It is derived from the script's path as the
@@ -30,13 +33,19 @@ pub(super) struct Project {
 
 impl Project {
     /// Finds the project of the script at `path`. `shown` is the script's path as errors write it.
+    /// Records in `reads` where it has looked for the file `smbench.toml`.
     ///
     /// # Errors
     /// A message if a directory cannot be opened, if `smbench.toml` is not a regular file, or if the
     /// path of the script within the project is too long.
-    pub fn of_script(path: &Path, shown: &Path) -> Result<Project, String> {
+    pub fn of_script(path: &Path, shown: &Path, reads: &ReadFiles) -> Result<Project, String> {
         let unreadable = |error| format!("its directory cannot be opened: {error}");
         let own = directory_of(path).canonicalize().map_err(unreadable)?;
+        // A manifest that is nearer than the nearest one would begin another project. If there is
+        // none, only one beside the script is expected.
+        let places: Vec<PathBuf> = manifest_paths(&own).collect();
+        let found = places.iter().position(|place| place.symlink_metadata().is_ok());
+        places.iter().take(found.map_or(1, |at| at + 1)).for_each(|place| reads.add(place));
         let manifest = nearest_manifest(&own)?;
         let root = manifest.as_deref().map_or(&*own, directory_of);
         let below = own.strip_prefix(root).unwrap_or(Path::new(""));
@@ -55,13 +64,14 @@ impl Project {
             _ => root.into(),
         };
         let directory = Directory::open(root).map_err(unreadable)?;
-        Ok(Project { directory: Some(directory), script, shown, has_manifest: manifest.is_some() })
+        let (directory, root) = (Some(directory), Some(root.to_path_buf()));
+        Ok(Project { directory, root, script, shown, has_manifest: manifest.is_some() })
     }
 
     /// Returns the project of a ready workload, which has no files.
     pub fn of_ready_workload(ready: &ReadyWorkload) -> Project {
         let script = PathBuf::from(ready.to_string());
-        Project { directory: None, script, shown: PathBuf::new(), has_manifest: false }
+        Project { directory: None, root: None, script, shown: PathBuf::new(), has_manifest: false }
     }
 
     /// Returns the path of a file of the project as errors write it.
@@ -117,7 +127,7 @@ mod tests {
         std::fs::create_dir_all(&deep).unwrap();
         let script = deep.join("s.lua");
         let found = || {
-            let project = Project::of_script(&script, &script).unwrap();
+            let project = Project::of_script(&script, &script, &ReadFiles::default()).unwrap();
             (project.script.display().to_string(), project.shown(Path::new("m.lua")))
         };
         assert_eq!(found(), ("s.lua".into(), deep.join("m.lua")));
@@ -126,7 +136,7 @@ mod tests {
         std::fs::write(root.join("a/b").join(MANIFEST), "").unwrap();
         assert_eq!(found(), ("c/s.lua".into(), root.join("a/b/m.lua")));
         std::fs::create_dir(deep.join(MANIFEST)).unwrap();
-        let refused = Project::of_script(&script, &script).unwrap_err();
+        let refused = Project::of_script(&script, &script, &ReadFiles::default()).unwrap_err();
         assert_eq!(refused, format!("{} is not a regular file", deep.join(MANIFEST).display()));
     }
 
@@ -139,7 +149,7 @@ mod tests {
         std::fs::write(root.join("q").join(MANIFEST), "").unwrap();
         std::os::unix::fs::symlink("q/x/y", root.join("link")).unwrap();
         let script = root.join("link/s.lua");
-        let project = Project::of_script(&script, &script).unwrap();
+        let project = Project::of_script(&script, &script, &ReadFiles::default()).unwrap();
         assert_eq!(project.script, Path::new("x/y/s.lua"));
         assert_eq!(project.shown(Path::new("m.lua")), root.join("q/m.lua"));
     }

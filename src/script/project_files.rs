@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::given_parameters::GivenParameters;
 use super::project::{NO_FILES, Project};
+use super::read_files::ReadFiles;
 use crate::ir::directory::{OpenError, regular_file};
 
 /// The path of a file that a script names.
@@ -29,6 +30,16 @@ impl FileOfScript {
         let within = project.script.parent().unwrap_or(Path::new("")).join(path);
         let shown = if given { PathBuf::from(path) } else { project.shown(&within) };
         FileOfScript { path: path.into(), given, by_test: parameters.by_test, within, shown }
+    }
+
+    /// Records the paths at which the file is looked for.
+    pub fn note_in(&self, reads: &ReadFiles, project: &Project) {
+        if self.given {
+            reads.add(&self.shown);
+        }
+        if let Some(root) = project.root.as_ref().filter(|_| !Path::new(&self.path).is_absolute()) {
+            reads.add(&root.join(&self.within));
+        }
     }
 
     /// Opens the file for reading. Returns it and its size in bytes. `function` is the function of

@@ -232,6 +232,10 @@ impl Resolver {
             }
             ModulePath::InProject(path) => {
                 let project = &self.host.project;
+                // A new file at any of these paths would change the result.
+                if let Some(root) = &project.root {
+                    candidates(path).for_each(|file| self.host.reads.add(&root.join(file)));
+                }
                 let (file, opened) = module_file(project, path)?.ok_or_else(|| {
                     format!("{}{}", not_found(project, path), self.modules.hint.borrow())
                 })?;

@@ -53,6 +53,7 @@ pub struct Script {
     header: StreamHeader,
     partition: ClientPartition,
     bounds: Bounds,
+    generation: u32,
     /// The functions of each workload; after them those of the run-wide client, if there is one.
     functions: Vec<SectionFunctions>,
     rng: AnyUserData,
@@ -101,8 +102,9 @@ pub(super) fn open(
     let shown = options.shown_location();
     let (source, project, blobs) = match &options.location {
         ScriptLocation::File(path) => {
+            options.reads.add(path);
             let source = read_source(path, options.limits.source_bytes)?;
-            let project = Project::of_script(path, shown.as_ref())
+            let project = Project::of_script(path, shown.as_ref(), &options.reads)
                 .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
             let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
             (source, project, Some(blobs))
@@ -113,7 +115,7 @@ pub(super) fn open(
     };
     let chunk = shown_path(&project.script);
     let declared = Declared {
-        given: GivenParameters::of(options),
+        given: GivenParameters::of(options)?,
         seed: options.seed.unwrap_or(0),
         ..Declared::default()
     };
@@ -253,7 +255,10 @@ impl Script {
             source: chunk,
             seed: options.seed.unwrap_or(0),
             workloads: (workloads.iter())
-                .map(|DeclaredWorkload { name, clients, .. }| Workload::new(name, *clients))
+                .map(|DeclaredWorkload { name, clients, setup_on_reload, .. }| Workload {
+                    setup_on_reload: *setup_on_reload,
+                    ..Workload::new(name, *clients)
+                })
                 .chain(streamed.workloads.iter().cloned())
                 .zip(break_policies(&on_break, &names)?)
                 .map(|(workload, on_break)| match on_break {
@@ -295,10 +300,10 @@ impl Script {
         for workload in &workloads {
             let own = OwnClients { first: partition.first_of(first), step: partition.of };
             first += workload.clients;
-            open_loops.push(open_loop(workload, own, &header, &rng)?);
+            open_loops.push(open_loop(workload, own, &header, options, &rng)?);
         }
-        let followed = options.duration_ns.filter(|_| open_loops.iter().any(Option::is_some));
-        header.ir_hash = stream_hash(&source, &header, &documents, options, followed);
+        let has_arrivals = open_loops.iter().any(Option::is_some);
+        header.ir_hash = stream_hash(&source, &header, &documents, options, has_arrivals);
         let own_workloads = workloads.len();
         let functions = workloads.into_iter().map(|workload| workload.functions);
         let functions = functions.chain([run_wide]).collect();
@@ -318,6 +323,7 @@ impl Script {
             header,
             partition,
             bounds,
+            generation: options.generation(),
             functions,
             rng,
             streams: streams.map(TransformedSource::new),
@@ -348,6 +354,12 @@ impl Script {
             workload => self.functions.get(workload.unwrap_or(self.own_workloads)),
         };
         functions.is_some_and(|functions| functions.of(section).is_some())
+    }
+
+    /// Returns the number of workloads that the script declares itself. They are the first ones of
+    /// the header. After them come those of documents.
+    pub fn own_workloads(&self) -> usize {
+        self.own_workloads
     }
 
     /// Returns the partition of the clients whose operations it makes.
@@ -393,10 +405,14 @@ impl Script {
         }
         let name = self.header.workloads.get(workload).filter(|_| workload < self.own_workloads);
         let name = name.map_or_else(|| RUN_CLIENT.into(), |workload| Arc::clone(&workload.name));
-        let random = RandomNumbers::new(self.header.seed, &name, id, section);
-        if section == Section::Iteration {
-            self.vm.host.operation_memory.begin_iterations();
-        }
+        let seed = self.header.seed;
+        let random = match section {
+            Section::Iteration => {
+                self.vm.host.operation_memory.begin_iterations();
+                RandomNumbers::of_iterations(seed, &name, id, self.generation)
+            }
+            Section::Setup | Section::Teardown => RandomNumbers::new(seed, &name, id, section),
+        };
         let state = CoroutineState::Idle;
         match place {
             Some(begun) => {
@@ -438,6 +454,9 @@ fn dropped_by_documents(declared: &Declared) -> Vec<String> {
     if declared.workloads.iter().any(|workload| !workload.needs.is_empty()) {
         dropped.push("what its workloads need beyond their operations (needs)".into());
     }
+    if declared.workloads.iter().any(|workload| workload.setup_on_reload) {
+        dropped.push("that setup runs again at a reload (setup_on_reload)".into());
+    }
     dropped
 }
 
@@ -446,6 +465,7 @@ fn open_loop(
     workload: &DeclaredWorkload,
     own: OwnClients,
     header: &StreamHeader,
+    options: &ScriptOptions,
     rng: &AnyUserData,
 ) -> Result<Option<OpenLoop>, ScriptError> {
     let Pace::Open(pace) = &workload.pace else { return Ok(None) };
@@ -454,12 +474,14 @@ fn open_loop(
     let schedule = pace
         .schedule(&header.phases)
         .map_err(|problem| ScriptError::Script(format!("{}: {problem}", place(&pace.line))))?;
-    let random = RandomNumbers::of_arrivals(header.seed, name);
+    let random = RandomNumbers::of_arrivals(header.seed, name, options.generation());
+    let begin_ns = options.reload.map_or(0, |reload| reload.begin_ns);
     let Schedule { lates, rates, stretches, functions } = schedule;
     Ok(Some(OpenLoop {
         lates,
         place: place(&pace.line),
-        arrivals: Arrivals::new(rates, stretches, random, workload.clients, own),
+        arrivals: Arrivals::new(rates, stretches, random, workload.clients, own)
+            .beginning_at(begin_ns),
         functions: functions.into_iter().map(|(f, line)| (f, place(&line))).collect(),
         rng: rng.clone(),
     }))

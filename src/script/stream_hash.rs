@@ -1,6 +1,6 @@
 //! The name of an unbounded stream: a hash of everything that determines it.
 
-use super::options::ScriptOptions;
+use super::options::{Reload, ScriptOptions};
 use crate::ir::StreamHeader;
 
 /// The version of the operations. It is raised whenever the same script would give others.
@@ -8,13 +8,14 @@ const IR_VERSION: u32 = 3;
 
 /// Returns `recipe:` and a hash of the script, its modules, parameters, seed, numbers of clients,
 /// bounds, the version of the operations, and the paths and hashes of the loaded documents. The
-/// length given to the run is part of the hash if arrivals depend on it.
+/// number of a later generation is part of it, because random numbers depend on it. If the stream
+/// has arrivals, so are the length given to the run and the time at which they begin.
 pub(super) fn stream_hash(
     script: &str,
     header: &StreamHeader,
     documents: &[(String, String)],
     options: &ScriptOptions,
-    duration_ns: Option<u64>,
+    has_arrivals: bool,
 ) -> String {
     let mut hasher = blake3::Hasher::new();
     // Each part is hashed with its length, so that no two lists of parts are the same bytes.
@@ -45,9 +46,16 @@ pub(super) fn stream_hash(
         part(path.as_bytes());
         part(hash.as_bytes());
     }
-    if let Some(duration_ns) = duration_ns {
+    if let Some(duration_ns) = options.duration_ns.filter(|_| has_arrivals) {
         part(b"duration");
         part(&duration_ns.to_le_bytes());
+    }
+    if let Some(Reload { generation, begin_ns }) = options.reload {
+        part(b"generation");
+        part(&generation.to_le_bytes());
+        if has_arrivals {
+            part(&begin_ns.to_le_bytes());
+        }
     }
     format!("recipe:{}", hasher.finalize().to_hex())
 }

@@ -95,7 +95,8 @@ impl<'b> StreamBuilder<'b> {
         place: &str,
     ) -> Result<Rc<dyn OperationStream>, ScriptError> {
         let project = &self.host.project;
-        let file = FileOfScript::new(project, &GivenParameters::of(self.options), path);
+        let file = FileOfScript::new(project, &GivenParameters::of(self.options)?, path);
+        file.note_in(&self.options.reads, project);
         let load_options = LoadOptions {
             strict: self.options.strict,
             blob_directories: self.options.blob_directories.clone(),

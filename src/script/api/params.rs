@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
-use super::super::given_parameters::GivenParameters;
+use super::super::given_parameters::{GivenParameter, GivenParameters};
 use super::super::host::ScriptHost;
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, optional, shown, size, table,
@@ -103,16 +103,17 @@ fn params(
                 MAX_TEXT_BYTES >> 10
             );
         }
-        let given = declared.given.values.iter().rev().find(|(given, _)| given == name);
+        let given = declared.given.values.iter().rev().find(|given| given.name == *name);
         let value = match given {
-            Some((_, text)) => parameter.read(text).map_err(|problem| {
-                let shown = shortened(text, MAX_SHOWN);
+            Some(given) => parameter.read(&given.value).map_err(|problem| {
+                let shown = shortened(&given.value, MAX_SHOWN);
                 // A question already ends with a question mark.
                 let stop = if problem.ends_with('?') { "" } else { "." };
                 let is = parameter.described();
-                let source = match declared.given.by_test {
-                    true => format!("params: {name} = {shown}"),
-                    false => format!("-p {name}={shown}"),
+                let source = match &given.place {
+                    Some(place) => format!("{place}: {name} = {shown}"),
+                    None if declared.given.by_test => format!("params: {name} = {shown}"),
+                    None => format!("-p {name}={shown}"),
                 };
                 host.fatal(ScriptError::Parameter(format!("{source}: {problem}{stop} {is}")))
             })?,
@@ -148,15 +149,16 @@ pub(in crate::script) fn check_given<'a>(
     given: &GivenParameters,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<(), ScriptError> {
-    for (name, _) in &given.values {
+    for GivenParameter { name, place, .. } in &given.values {
         if !known.clone().any(|known| known == name) {
             let problem = match known.clone().next() {
                 Some(_) => unknown("parameter", name, known),
                 None => "the script has no parameters".to_string(),
             };
-            let source = match given.by_test {
-                true => "params".to_string(),
-                false => format!("-p {}", name.chars().take(60).collect::<String>()),
+            let source = match place {
+                Some(place) => place.clone(),
+                None if given.by_test => "params".to_string(),
+                None => format!("-p {}", name.chars().take(60).collect::<String>()),
             };
             return Err(ScriptError::Parameter(format!("{source}: {problem}")));
         }

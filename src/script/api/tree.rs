@@ -49,6 +49,7 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
 /// Reads a tree, and records its hash as that of a module, because the stream depends on it.
 fn read(host: &ScriptHost, declared: &mut Declared, path: &str) -> Result<Arc<HashedTree>, String> {
     let file = FileOfScript::new(&host.project, &declared.given, path);
+    file.note_in(&host.reads, &host.project);
     let read = host.tree_cache.file(file.given, &file.shown, || {
         let (opened, size) = file.open(&host.project, "tree")?;
         let shown = file.shown.display();

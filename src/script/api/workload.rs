@@ -85,7 +85,7 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
         spec,
         "bench.workload",
         "field",
-        &["name", "clients", "setup", "iteration", "teardown", "pace", "needs"],
+        &["name", "clients", "setup", "iteration", "teardown", "pace", "needs", "setup_on_reload"],
     )?;
     let name = optional(spec, "bench.workload", "name", name)?
         .ok_or_else(|| fault("bench.workload needs a name, such as name = \"editors\""))?;
@@ -104,9 +104,10 @@ fn workload(spec: &Table, line: Option<String>) -> LuaResult<DeclaredWorkload> {
     })?;
     let pace = pace(&spec.raw_get("pace")?, &what)?;
     let needs = needs(&spec.raw_get("needs")?, &what)?;
+    let setup_on_reload = bool_field(spec, &what, "setup_on_reload", false)?;
     let (setup, iteration, teardown) = (section("setup")?, Some(iteration), section("teardown")?);
     let functions = SectionFunctions { setup, iteration, teardown };
-    Ok(DeclaredWorkload { name, line, clients, functions, pace, needs })
+    Ok(DeclaredWorkload { name, line, clients, functions, pace, needs, setup_on_reload })
 }
 
 fn phases(list: &Table) -> LuaResult<Vec<Phase>> {

@@ -64,7 +64,7 @@ fn text(random: &mut RandomNumbers) -> String {
 
 #[test]
 fn any_text_is_a_quantity_or_an_error_that_shows_how_to_write_one() {
-    let mut random = RandomNumbers::of_arrivals(1, "quantities");
+    let mut random = RandomNumbers::of_arrivals(1, "quantities", 1);
     let mut taken = [0, 0];
     for _ in 0..100_000 {
         let text = text(&mut random);
@@ -91,7 +91,7 @@ fn any_text_is_a_quantity_or_an_error_that_shows_how_to_write_one() {
 
 #[test]
 fn a_whole_number_of_a_unit_is_that_many_times_the_unit() {
-    let mut random = RandomNumbers::of_arrivals(2, "quantities");
+    let mut random = RandomNumbers::of_arrivals(2, "quantities", 1);
     let durations = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
     let sizes = [("B", 1), ("KiB", 1 << 10), ("MB", 1_000_000), ("GiB", 1 << 30)];
     for _ in 0..20_000 {
@@ -108,7 +108,7 @@ fn a_whole_number_of_a_unit_is_that_many_times_the_unit() {
 
 #[test]
 fn any_text_for_any_parameter_is_taken_within_its_bounds_or_refused_by_name() {
-    let mut random = RandomNumbers::of_arrivals(3, "parameters");
+    let mut random = RandomNumbers::of_arrivals(3, "parameters", 1);
     let names = ["users", "ratio", "mix", "deep", "think", "io", "usres", ""];
     let words = ["true", "off", "office", "cad", "100", "0.5", "1s", "64KiB", "-0", "1e-320"];
     let mut taken = 0;

@@ -15,7 +15,7 @@ fn arrivals(rates: Rates, spacing: Spacing, clients: u32) -> Arrivals {
 
 fn dealt(rates: Rates, spacing: Spacing, clients: u32, own: OwnClients) -> Arrivals {
     let stretches = vec![Stretch { start_ns: 0, spacing }];
-    Arrivals::new(rates, stretches, RandomNumbers::of_arrivals(7, "w"), clients, own)
+    Arrivals::new(rates, stretches, RandomNumbers::of_arrivals(7, "w", 1), clients, own)
 }
 
 fn no_gap(_: usize, _: &mut RandomNumbers, _: u64, _: f64) -> Result<u64, String> {
@@ -248,7 +248,7 @@ fn each_stretch_begins_anew_in_its_own_manner() {
         stretch(2, Spacing::Poisson),
         stretch(3, Spacing::Constant),
     ];
-    let random = RandomNumbers::of_arrivals(7, "w");
+    let random = RandomNumbers::of_arrivals(7, "w", 1);
     let mut all = Arrivals::new(
         Rates::new(&ramps, 4.0),
         stretches,
@@ -266,4 +266,133 @@ fn each_stretch_begins_anew_in_its_own_manner() {
     assert_eq!(times, expected.map(|milliseconds| milliseconds * SECOND / 1_000));
     let asked = [1_000, 1_400, 1_800].map(|ms| (3, ms * SECOND / 1_000, 2.0));
     assert_eq!(received, asked);
+}
+
+/// Returns the next arrivals of each of `clients` clients that are before `end_ns`.
+fn of_each(mut arrivals: Arrivals, clients: u32, end_ns: u64) -> Vec<Vec<u64>> {
+    let mut of = |client| {
+        std::iter::from_fn(|| arrivals.next_of(client, &mut no_gap).unwrap())
+            .take_while(|ns| *ns < end_ns)
+            .collect()
+    };
+    (0..clients).map(&mut of).collect()
+}
+
+#[test]
+fn constant_arrivals_that_begin_later_are_the_rest_of_the_same_sequence() {
+    let ramps =
+        [ramp(1.0, 0.0, 7.0), ramp(1.0, 0.0, 0.0), ramp(2.0, 30.0, 3.0), ramp(1.0, 3.0, 3.0)];
+    let sequence = || arrivals(Rates::new(&ramps, 3.0), Spacing::Constant, 3);
+    let whole = of_each(sequence(), 3, 20 * SECOND);
+    let at_an_arrival = whole[1][3];
+    let begins = [1, SECOND, 1_500_000_000, 2 * SECOND, 4 * SECOND, 5 * SECOND, 9_999_999_999];
+    let around = [at_an_arrival - 1, at_an_arrival, at_an_arrival + 1];
+    for begin_ns in begins.into_iter().chain(around) {
+        let rest: Vec<Vec<u64>> = (whole.iter())
+            .map(|times| times.iter().copied().filter(|ns| *ns >= begin_ns).collect())
+            .collect();
+        assert!(rest.iter().all(|times| !times.is_empty()));
+        let begun = of_each(sequence().beginning_at(begin_ns), 3, 20 * SECOND);
+        assert_eq!(begun, rest, "from {begin_ns} ns");
+    }
+}
+
+#[test]
+fn constant_arrivals_are_the_same_sequence_from_any_beginning_at_any_rate() {
+    let mut random = RandomNumbers::of_arrivals(3, "beginnings", 1);
+    for (rate, to, end_ns) in [
+        (1.0 / 3.0, 0.7, 60 * SECOND),
+        (3.0, 3.0, 10 * SECOND),
+        (997.0, 0.5, SECOND),
+        (1e7, 9e6, SECOND / 10_000),
+    ] {
+        let ramps = [ramp(0.0003, rate, to), ramp(0.2, to, rate)];
+        let sequence = || arrivals(Rates::new(&ramps, rate), Spacing::Constant, 1);
+        let whole = until(&mut sequence(), end_ns);
+        for draw in 0..200 {
+            // Every other beginning is at an arrival, where rounding decides.
+            let begin_ns = match draw % 2 {
+                0 => random.below(end_ns),
+                _ => whole[random.below(whole.len() as u64) as usize],
+            };
+            let first = whole.partition_point(|ns| *ns < begin_ns);
+            let begun = until(&mut sequence().beginning_at(begin_ns), end_ns);
+            assert_eq!(begun, whole[first..], "{rate}/s from {begin_ns} ns");
+        }
+    }
+}
+
+#[test]
+fn constant_arrivals_that_begin_after_the_rate_has_ended_are_none() {
+    let one = || arrivals(Rates::new(&[ramp(2.0, 10.0, 0.0)], 0.0), Spacing::Constant, 1);
+    assert_eq!(
+        one().beginning_at(SECOND * 6 / 5).next_of(0, &mut no_gap).map(|at| at.is_some()),
+        Ok(true)
+    );
+    assert_eq!(one().beginning_at(3 * SECOND).next_of(0, &mut no_gap), Ok(None));
+    assert_eq!(one().beginning_at(u64::MAX).next_of(0, &mut no_gap), Ok(None));
+}
+
+#[test]
+fn a_poisson_process_that_begins_later_starts_there_and_keeps_its_ramps() {
+    let ramps = [ramp(100.0, 0.0, 0.0), ramp(100.0, 100.0, 1_000.0)];
+    let rates = || Rates::new(&ramps, 0.0);
+    let times = |begin_ns| {
+        let mut all = arrivals(rates(), Spacing::Poisson, 1).beginning_at(begin_ns);
+        until(&mut all, u64::MAX)
+    };
+    assert_eq!(times(50 * SECOND), times(0), "in a pause, nothing is lost");
+    let all = times(150 * SECOND);
+    assert!(all.iter().all(|ns| *ns >= 150 * SECOND));
+    for (from, to, expected) in [(150, 175, 16_562.5_f64), (175, 200, 22_187.5)] {
+        let count = between(&all, from, to) as f64;
+        assert!((count - expected).abs() <= 4.0 * expected.sqrt(), "{from}: {count}");
+    }
+}
+
+#[test]
+fn a_function_of_arrivals_that_begin_later_is_first_called_with_the_time_of_the_beginning() {
+    let rates = || Rates::new(&[ramp(1.0, 10.0, 20.0), ramp(1.0, 0.0, 0.0)], 5.0);
+    for (begin_tenths, now_tenths, rate) in [(5, 5, 15.0), (15, 20, 5.0), (40, 40, 5.0)] {
+        let mut all = arrivals(rates(), Spacing::Function(0), 1);
+        all = all.beginning_at(begin_tenths * SECOND / 10);
+        let mut received = Vec::new();
+        let mut gap = |_: usize, _: &mut RandomNumbers, now: u64, rate: f64| {
+            received.push((now, rate));
+            Ok(SECOND / 10)
+        };
+        let first = all.next_of(0, &mut gap).unwrap();
+        assert_eq!(first, Some((now_tenths + 1) * SECOND / 10));
+        assert_eq!(received, [(now_tenths * SECOND / 10, rate)]);
+    }
+}
+
+#[test]
+fn arrivals_that_begin_later_keep_to_the_stretches_of_time() {
+    let stretch = |seconds: u64, spacing| Stretch { start_ns: seconds * SECOND, spacing };
+    let stretches = || {
+        vec![
+            stretch(0, Spacing::Function(0)),
+            stretch(1, Spacing::Constant),
+            stretch(2, Spacing::Function(1)),
+        ]
+    };
+    let rates = || Rates::new(&[ramp(1.0, 2.5, 2.5), ramp(1.0, 4.0, 4.0)], 2.0);
+    let begun = |begin_ns| {
+        let random = RandomNumbers::of_arrivals(7, "w", 1);
+        let own = OwnClients { first: 0, step: 1 };
+        Arrivals::new(rates(), stretches(), random, 1, own).beginning_at(begin_ns)
+    };
+    let milliseconds = |mut all: Arrivals| -> [u64; 4] {
+        let mut gap = |number: usize, _: &mut RandomNumbers, _: u64, _: f64| match number {
+            0 => Ok(SECOND * 3 / 10),
+            _ => Ok(SECOND * 4 / 10),
+        };
+        std::array::from_fn(|_| all.next_of(0, &mut gap).unwrap().unwrap() * 1_000 / SECOND)
+    };
+    assert_eq!(milliseconds(begun(0)), [300, 600, 900, 1_000]);
+    assert_eq!(milliseconds(begun(SECOND / 2)), [800, 1_000, 1_250, 1_500]);
+    assert_eq!(milliseconds(begun(SECOND)), [1_000, 1_250, 1_500, 1_750]);
+    assert_eq!(milliseconds(begun(SECOND * 3 / 2)), [1_500, 1_750, 2_400, 2_800]);
+    assert_eq!(milliseconds(begun(SECOND * 2)), [2_400, 2_800, 3_200, 3_600]);
 }
