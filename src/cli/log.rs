@@ -42,7 +42,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 24] = [
+const LOGGING: [&str; 25] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -55,6 +55,7 @@ const LOGGING: [&str; 24] = [
     "observability::progress_lines",
     "observability::standard_error",
     "probe::suite",
+    "run::directory_events",
     "run::hooks",
     "run::input",
     "run::lifecycle",

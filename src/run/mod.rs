@@ -4,7 +4,9 @@
 mod clean;
 mod compile;
 mod destination;
+mod directory_events;
 mod error;
+mod file_watch;
 mod hooks;
 mod input;
 mod lifecycle;
@@ -31,6 +33,8 @@ mod stage_display;
 mod test;
 mod test_files;
 mod threshold_checks;
+mod watched_content;
+mod watched_names;
 
 pub use compile::{Compiled, compile};
 pub use destination::Destination;
