@@ -43,7 +43,7 @@ pub use destination::Destination;
 pub use error::RunError;
 pub use input::{DocumentScaling, Input, Stream};
 pub use lifecycle::{RunOutcome, run};
-pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
+pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts, WatchOptions};
 pub use probe::{ProbeOptions, probe};
 pub use reload_lines::RELOAD_TARGET;
 pub use scan::{Scanned, scan};
