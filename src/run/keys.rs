@@ -62,6 +62,8 @@ impl Keys {
     }
 
     fn on(terminal: OwnedFd) -> io::Result<Keys> {
+        // The descriptor of an `OwnedFd` stays the same as long as `AsyncFd` has it.
+        #[expect(deprecated, reason = "this crate has no unsafe code, which the new function is")]
         let terminal = AsyncFd::with_interest(terminal, Interest::READABLE)?;
         let check_at = Instant::now() + CHECK;
         let mut keys = Keys { terminal, original: None, reload: false, quit: false, check_at };

@@ -4,11 +4,14 @@
 mod clean;
 mod compile;
 mod destination;
+#[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
 mod directory_events;
 mod error;
+#[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
 mod file_watch;
 mod hooks;
 mod input;
+#[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
 mod keys;
 mod lifecycle;
 mod made_paths;
@@ -22,6 +25,7 @@ mod phases;
 mod prepare;
 mod probe;
 mod processors;
+#[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
 mod reload_lines;
 mod scan;
 mod serve;
@@ -35,7 +39,9 @@ mod stage_display;
 mod test;
 mod test_files;
 mod threshold_checks;
+#[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
 mod watched_content;
+#[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
 mod watched_names;
 
 pub use compile::{Compiled, compile};
