@@ -46,6 +46,12 @@ pub struct StreamArgs {
     )]
     pub params: Vec<(String, String)>,
 
+    /// File with parameters of the script
+    ///
+    /// May be repeated; the variable holds one per line. -p takes precedence.
+    #[arg(long = "param-file", id = "param_files", value_name = "FILE", value_delimiter = '\n')]
+    pub param_files: Vec<PathBuf>,
+
     /// Number of clients of a workload
     ///
     /// May be repeated. Without a name: the clients of the only workload. For a document: the total

@@ -16,6 +16,7 @@ use super::serve::ServeArgs;
 use super::targets::TargetsArgs;
 use super::test::TestArgs;
 use super::validate::ValidateArgs;
+use super::watch::WatchArgs;
 
 /// A programmable workload engine for SMB file servers.
 #[derive(Debug, Parser)]
@@ -31,6 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(Box<RunArgs>),
+    Watch(Box<WatchArgs>),
     Compile(Box<CompileArgs>),
     Validate(Box<ValidateArgs>),
     New(NewArgs),
@@ -50,6 +52,7 @@ impl Command {
     pub fn stream(&self) -> Option<(&'static str, &StreamArgs)> {
         match self {
             Command::Run(args) => Some(("run", &args.stream)),
+            Command::Watch(args) => Some(("watch", &args.run.stream)),
             Command::Compile(args) => Some(("compile", &args.stream)),
             Command::Validate(args) => Some(("validate", &args.stream)),
             Command::New(_)
@@ -91,7 +94,12 @@ impl Command {
 /// Returns the definitions of the program and its commands. Each flag has a variable of its name,
 /// such as `SMBENCH_OP_TIMEOUT` for `--op-timeout`.
 pub(super) fn definitions() -> clap::Command {
-    with_variables(Cli::command())
+    // `watch` has the flags of `run`, and one of them is what it does anyway.
+    let program = Cli::command().mut_subcommands(|command| match command.get_name() {
+        "watch" => command.mut_arg("watch", |flag| flag.hide(true)),
+        _ => command,
+    });
+    with_variables(program)
 }
 
 fn with_variables(command: clap::Command) -> clap::Command {

@@ -49,7 +49,7 @@ use crate::observability::text::printable;
 use crate::project::{definitions as editor_definitions, starter};
 use crate::run::{
     self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
-    TestRunOptions, Timeouts,
+    TestRunOptions, Timeouts, WatchOptions,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, Depth, READY_WORKLOADS, ReadFiles, ScriptLocation, ScriptOptions};
@@ -76,6 +76,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
     match command {
         command if command.wants_help() => help(command)?,
         Command::Run(args) => return run(args),
+        Command::Watch(args) => return run(&args.run),
         Command::Compile(args) => compile(args)?,
         Command::Validate(args) => validate(args)?,
         Command::New(args) => new_project(args)?,
@@ -150,6 +151,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         oplog: args.oplog,
         prepare: args.prepare,
         clean: args.clean,
+        watch: args.watch.then_some(WatchOptions { grace: args.reload_grace, keys: true }),
         stop_at: None,
         interrupts: None,
         out: args.out.clone(),
@@ -483,6 +485,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
         InputPath::Script(location) => Input::Script(ScriptOptions {
             location: location.clone(),
             params: stream.params.clone(),
+            // TO CONNECT AT THE MERGE: param_files: stream.param_files.clone(),
             seed: stream.seed,
             clients: stream.clients.clone(),
             iterations: bounds.iterations,

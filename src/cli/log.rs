@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -18,10 +18,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use super::args::{LogFormat, Logging};
+use super::style::WARNING;
 use crate::observability::progress_lines;
 use crate::observability::standard_error::line::json_line;
 use crate::observability::standard_error::{self, LineKind, StandardError};
 use crate::protocol::nearest;
+use crate::run::RELOAD_TARGET;
 
 /// The variable that sets levels by module. It takes precedence over `--verbose`.
 const VARIABLE: &str = "SMBENCH_LOG";
@@ -42,7 +44,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 24] = [
+const LOGGING: [&str; 26] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -55,12 +57,14 @@ const LOGGING: [&str; 24] = [
     "observability::progress_lines",
     "observability::standard_error",
     "probe::suite",
+    "run::directory_events",
     "run::hooks",
     "run::input",
     "run::lifecycle",
     "run::namespace_client",
     "run::prepare",
     "run::probe",
+    "run::reload_lines",
     "run::serve",
     "run::test",
     "run::test_files",
@@ -71,10 +75,14 @@ const LOGGING: [&str; 24] = [
 pub(super) const FORMAT_FLAG: &str = "--log-format";
 const FORMAT_VARIABLE: &str = "SMBENCH_LOG_FORMAT";
 
-/// The format of log lines as text. A line of progress has no level, only its message.
-struct WithoutLevelOfProgress<F>(F);
+/// The targets of lines that are written at every level, unless a directive names them. As text
+/// they have no level, only their message.
+const PLAIN_TARGETS: [&str; 2] = [progress_lines::TARGET, RELOAD_TARGET];
 
-impl<S, N, F> FormatEvent<S, N> for WithoutLevelOfProgress<F>
+/// The format of log lines as text.
+struct PlainLines<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for PlainLines<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -86,12 +94,16 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if event.metadata().target() != progress_lines::TARGET {
+        if !PLAIN_TARGETS.contains(&event.metadata().target()) {
             return self.0.format_event(context, writer, event);
         }
         let mut seen = Fields::default();
         event.record(&mut seen);
-        writeln!(writer, "{}", seen.message.unwrap_or_default())
+        let message = seen.message.unwrap_or_default();
+        match writer.has_ansi_escapes() && *event.metadata().level() <= Level::WARN {
+            true => writeln!(writer, "{WARNING}{message}{WARNING:#}"),
+            false => writeln!(writer, "{message}"),
+        }
     }
 }
 
@@ -110,7 +122,7 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
     let lines = match logging.log_format {
         LogFormat::Text => {
             let format = tracing_subscriber::fmt::format().without_time().with_target(false);
-            lines.event_format(WithoutLevelOfProgress(format)).boxed()
+            lines.event_format(PlainLines(format)).boxed()
         }
         LogFormat::Json => lines.event_format(JsonLines).boxed(),
     };
@@ -240,8 +252,10 @@ fn levels(verbose: u8) -> anyhow::Result<Targets> {
 /// Parses a list, separated by commas, of `module=level` and of levels for everything else. (The
 /// parser of `tracing_subscriber` takes an unknown word for a module and enables TRACE for it.)
 fn parsed(text: &str) -> anyhow::Result<Targets> {
-    // Lines of progress have a flag of their own (--quiet). A directive may still name them.
-    let mut levels = Targets::new().with_target(progress_lines::TARGET, LevelFilter::INFO);
+    // Lines of progress and of reloads have a flag of their own (--quiet). A directive may still
+    // name them.
+    let mut levels =
+        Targets::new().with_targets(PLAIN_TARGETS.map(|target| (target, LevelFilter::INFO)));
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (module, level) = part.split_once('=').unwrap_or(("", part));
         // The parser would take an empty string for the level error.
@@ -278,7 +292,7 @@ fn parsed(text: &str) -> anyhow::Result<Targets> {
 fn module_meant(module: &str) -> Option<String> {
     let (root, within) = module.split_once("::").unwrap_or((module, ""));
     if root != CRATE {
-        let roots = [CRATE, progress_lines::TARGET];
+        let roots = [CRATE].into_iter().chain(PLAIN_TARGETS);
         let near = nearest(root, roots).filter(|near| *near != root)?;
         let rest = if within.is_empty() { String::new() } else { format!("::{within}") };
         return Some(format!("{near}{rest}"));
@@ -308,8 +322,6 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use tracing::Level;
-
     use super::*;
 
     #[test]
@@ -321,10 +333,12 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_shown_at_every_level_unless_it_is_named() {
+    fn progress_and_reloads_are_shown_at_every_level_unless_they_are_named() {
         let shown = |text: &str| parsed(text).unwrap().would_enable("progress", &Level::INFO);
         assert!(shown("error") && shown("smbench=off"));
         assert!(!shown("progress=off,debug"));
+        let reloads = |text: &str| parsed(text).unwrap().would_enable("reload", &Level::INFO);
+        assert!(reloads("error") && !reloads("reload=off") && !reloads("reload=warn"));
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod typed_line;
 mod usage_errors;
 mod validate;
 mod verdict;
+mod watch;
 
 pub use command::Cli;
 pub use execute::execute;

@@ -31,7 +31,10 @@ impl Cli {
         };
         let matches =
             program.try_get_matches_from_mut(&args).map_err(|error| explained(error, &args))?;
-        let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut program))?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut program))?;
+        if let Command::Watch(args) = &mut cli.command {
+            args.run.watch = true;
+        }
         if let (false, Some((_, matches))) = (cli.command.wants_help(), matches.subcommand()) {
             cli.command.check(&|flag| given(matches, flag)).map_err(|message| {
                 cli.command.definition(definitions()).error(ErrorKind::ArgumentConflict, message)
@@ -54,10 +57,12 @@ impl Command {
             self.stream().and_then(|(_, stream)| stream.input.as_ref())
         {
             let path = path.display();
-            if given("params") {
-                return Err(format!(
-                    "-p is for scripts, and {path} is a document: compile its script anew with -p"
-                ));
+            for (flag, id) in [("-p", "params"), ("--param-file", "param_files")] {
+                if given(id) {
+                    return Err(format!(
+                        "{flag} is for scripts, and {path} is a document: compile its script anew with {flag}"
+                    ));
+                }
             }
             let clients = self.stream().map_or(&[][..], |(_, stream)| &stream.clients);
             match (clients, self) {
@@ -76,7 +81,8 @@ impl Command {
             }
         }
         match self {
-            Command::Run(args) => args.check(given),
+            Command::Run(args) => args.check("--watch", given),
+            Command::Watch(args) => args.run.check("smbench watch", given),
             Command::Compile(args) => args.check(),
             Command::Validate(_)
             | Command::New(_)
@@ -152,6 +158,10 @@ mod tests {
             ("smbench run a.lua --log-format xml", "--log-format"),
             ("smbench run a.txt", "a.txt"),
             ("smbench run a.jsonl -p users=3", "-p"),
+            ("smbench run a.jsonl --param-file p.json", "--param-file"),
+            ("smbench run a.lua --reload-grace 5", "--reload-grace"),
+            ("smbench watch", "SCRIPT|DOCUMENT"),
+            ("smbench watch a.lua --limit 0", "--limit"),
             ("smbench run a.jsonl --clients w=3", "--clients"),
             ("smbench validate a.jsonl --clients 3", "--clients"),
             ("smbench run a.lua --target sim --embedded-dir /tmp", "--embedded-dir"),
@@ -208,7 +218,7 @@ mod tests {
 
     #[test]
     fn short_help_has_a_line_for_each_flag_and_long_help_every_flag() {
-        for line in ["run", "compile", "validate"] {
+        for line in ["run", "watch", "compile", "validate"] {
             let command = parse(&format!("smbench {line} -h")).unwrap().command;
             let definition = command.definition(in_short(definitions()));
             let help = definition.term_width(COLUMNS).render_help().to_string();

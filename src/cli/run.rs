@@ -7,9 +7,11 @@ use clap::{Args, ValueEnum};
 
 use super::args::{BoundArgs, StreamArgs};
 use super::flag_values::{duration, factor, positive_duration, retry, whole_number};
+use super::input_path::InputPath;
 use crate::backend::registry::{Target, known_targets};
-use crate::run::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
+use crate::run::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts, WatchOptions};
 use crate::scheduler::RetryPolicy;
+use crate::script::ScriptLocation;
 
 /// The highest fidelity mode of a run: the part of SMB that it may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -232,6 +234,29 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Target")]
     pub clean: bool,
 
+    /// Reload when a file of the experiment changes
+    ///
+    /// The files are the script or document, the modules and documents that it loads, the
+    /// parameter files and smbench.toml. When the content of one changes, the new version is loaded
+    /// beside the running one, and each client moves to it at its next boundary. On a terminal the
+    /// key r reloads now, and q ends the run. Without --duration, phases or another bound the run
+    /// lasts until then, or until Ctrl-C. Phases, and everything on the command line, stay as
+    /// they were.
+    #[arg(long, help_heading = "Reload")]
+    pub watch: bool,
+
+    /// Longest wait of a reload for the iteration of a client
+    ///
+    /// A client moves to a reloaded script at a boundary: when its present iteration has ended,
+    /// before the next one begins. Handles that are open there are closed. A client that reaches no
+    /// boundary within this time is cut: the rest of its iteration is discarded.
+    #[arg(
+        long, hide_short_help = true, value_name = "DURATION",
+        default_value = format!("{:?}", WatchOptions::GRACE),
+        value_parser = duration, help_heading = "Reload"
+    )]
+    pub reload_grace: Duration,
+
     #[arg(
         help = "Directory for the results",
         long_help = "Directory for the results\n\n[default: results/<time>-<script>]",
@@ -262,11 +287,30 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    pub(super) fn check(&self, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
+    /// Checks for conflicts between values. `watching` is the way in which the command line asks
+    /// for reloads, if it does.
+    pub(super) fn check(&self, watching: &str, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
         if self.target != Target::Embedded.to_string() && given("embedded_dir") {
             return Err(
                 "--embedded-dir is for --target embedded, and another target is named".into()
             );
+        }
+        if !self.watch {
+            return match given("reload_grace") {
+                true => Err("--reload-grace is for runs that reload: add --watch".into()),
+                false => Ok(()),
+            };
+        }
+        if let Some(InputPath::Script(ScriptLocation::Ready(ready))) = &self.stream.input {
+            let name = ready.name;
+            return Err(format!(
+                "{watching} reloads files, and {ready} is in the binary: write it to a file with 'smbench scripts show {name} >{name}.lua', and watch that"
+            ));
+        }
+        if self.prepare {
+            return Err(format!(
+                "--prepare reads the whole stream before the run, and {watching} replaces the stream during the run: leave out one of the two"
+            ));
         }
         Ok(())
     }
@@ -277,7 +321,6 @@ mod tests {
     use super::super::command::{Cli, Command};
     use std::path::Path;
 
-    use super::super::input_path::InputPath;
     use super::*;
     use crate::script::ClientsOverride;
 

@@ -19,6 +19,7 @@ pub mod live;
 mod merge;
 pub mod metrics;
 pub mod notes;
+pub mod number_text;
 pub mod oplog;
 pub mod priority;
 pub mod progress;

@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,6 +46,8 @@ pub struct ProgressDisplay {
     _thread: ProgressLines,
     /// The stage that was reported last.
     last: RefCell<Option<ProgressStage>>,
+    /// The comparison that a moving line shows. The thread that draws holds the lock only to copy it.
+    comparison: Arc<Mutex<Option<String>>>,
 }
 
 const TICK: Duration = Duration::from_millis(100);
@@ -58,13 +60,25 @@ impl ProgressDisplay {
         let is_drawn = enabled && standard_error::is_drawable();
         let (sender, stages) = channel();
         let mut current = (ProgressStage::Setup, Instant::now());
+        let comparison: Arc<Mutex<Option<String>>> = Arc::default();
+        let compared = comparison.clone();
         let look = move || {
             current = stages.try_iter().last().unwrap_or_else(|| current.clone());
-            content(&current.0, current.1.elapsed(), live.totals())
+            let comparison = compared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let content = content(&current.0, current.1.elapsed(), live.totals());
+            match comparison.filter(|_| is_drawn) {
+                Some(comparison) => comparing(content, &comparison),
+                None => content,
+            }
         };
         let thread = show(enabled, look);
         let stages = enabled.then_some(sender);
-        ProgressDisplay { stages, is_drawn, _thread: thread, last: RefCell::new(None) }
+        ProgressDisplay { stages, is_drawn, _thread: thread, last: RefCell::new(None), comparison }
+    }
+
+    /// Shows a comparison of two generations in a moving line, until it is None again.
+    pub fn compare(&self, comparison: Option<String>) {
+        *self.comparison.lock().unwrap_or_else(PoisonError::into_inner) = comparison;
     }
 
     /// Shows what the run is doing now. The same stage again changes nothing.
@@ -147,6 +161,12 @@ fn content(stage: &ProgressStage, elapsed: Duration, totals: LiveTotals) -> Stag
     StageProgress { stage: name(stage), extent: Some(extent), counts }
 }
 
+/// Puts a comparison in the place of the totals.
+fn comparing(content: StageProgress, comparison: &str) -> StageProgress {
+    let extent = content.extent.unwrap_or_default();
+    StageProgress { extent: Some(format!("{extent}  {comparison}")), counts: None, ..content }
+}
+
 fn name(stage: &ProgressStage) -> String {
     match stage {
         ProgressStage::Connecting { .. } => "connecting".into(),
@@ -194,6 +214,14 @@ mod tests {
         assert_eq!(at(&steady, failing), "steady  12.3 s of 30.0 s  4322 ops/s  3 failed");
         let hostile = ProgressStage::Phase { name: "a\x1b]0;b".into(), duration: None };
         assert_eq!(at(&hostile, totals), "a\\u{1b}]0;b  12.3 s  4322 ops/s");
+    }
+
+    #[test]
+    fn a_comparison_takes_the_place_of_the_totals() {
+        let stage = ProgressStage::Phase { name: "run".into(), duration: None };
+        let content = content(&stage, Duration::from_millis(12_340), LiveTotals::default());
+        let compared = comparing(content, "generation 2: …");
+        assert_eq!(line(&compared, 4_321.6), "run  12.3 s  generation 2: …");
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Run<'_> {
         }
         let prerequisites =
             options.prepare.then(|| find_prerequisites(input, options)).transpose()?;
-        let ends = header.bounded || options.operations.is_some();
+        let ends = phases::ends_without_phases(header.bounded, options);
         let phases =
             phases::planned(&header.phases, ends, options.duration).map_err(RunError::invalid)?;
         let shards = shard_count(options, header.active_count());
@@ -519,9 +519,13 @@ impl Run<'_> {
             Some(CutReason::Internal(message)) => {
                 Some((ExitReason::InternalError, message.clone()))
             }
-            Some(CutReason::Interrupted | CutReason::Aborted | CutReason::Connect(_)) | None => {
-                None
-            }
+            Some(
+                CutReason::Interrupted
+                | CutReason::Quit
+                | CutReason::Aborted
+                | CutReason::Connect(_),
+            )
+            | None => None,
         });
         let defects = self.defects.iter().cloned();
         problems.extend(defects.map(|defect| (ExitReason::InternalError, defect)));

@@ -4,11 +4,14 @@
 mod clean;
 mod compile;
 mod destination;
+mod directory_events;
 mod error;
+mod file_watch;
 mod hooks;
 mod input;
 #[cfg(test)]
 mod input_tests;
+mod keys;
 mod lifecycle;
 mod made_paths;
 #[cfg(test)]
@@ -21,6 +24,7 @@ mod phases;
 mod prepare;
 mod probe;
 mod processors;
+mod reload_lines;
 mod scan;
 mod serve;
 mod shards;
@@ -33,14 +37,17 @@ mod stage_display;
 mod test;
 mod test_files;
 mod threshold_checks;
+mod watched_content;
+mod watched_names;
 
 pub use compile::{Compiled, compile};
 pub use destination::Destination;
 pub use error::RunError;
 pub use input::{DocumentScaling, Input, Stream};
 pub use lifecycle::{RunOutcome, run};
-pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts};
+pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts, WatchOptions};
 pub use probe::{ProbeOptions, probe};
+pub use reload_lines::RELOAD_TARGET;
 pub use scan::{Scanned, scan};
 pub use serve::{ServeOptions, serve};
 pub use signals::survive_file_size_limit;

@@ -57,6 +57,9 @@ pub struct RunOptions {
     pub prepare: bool,
     /// Whether to remove, after the run, what it made.
     pub clean: bool,
+    /// Whether to reload the input when it changes, and how. A watched run without phases, a
+    /// duration, a number of operations or an end of its stream lasts until it is ended.
+    pub watch: Option<WatchOptions>,
     /// Time at which the run is stopped at once, however far it is; None for no such bound.
     pub stop_at: Option<Instant>,
     /// The number of interrupts so far, if they come from a run or a test around this run. It then
@@ -66,6 +69,21 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Whether to show progress: a line on a terminal, else a log event every five seconds.
     pub progress: bool,
+}
+
+/// The options of a run that reloads its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// Longest wait for a client to reach a boundary, at which it moves to the new input. After it
+    /// the client is cut.
+    pub grace: Duration,
+    /// Whether to listen to the keys `r` and `q`, if standard input and standard error are
+    /// terminals.
+    pub keys: bool,
+}
+
+impl WatchOptions {
+    pub const GRACE: Duration = Duration::from_secs(30);
 }
 
 /// The effect of an error in a hook on the run.
@@ -117,6 +135,7 @@ impl RunOptions {
             oplog: false,
             prepare: false,
             clean: false,
+            watch: None,
             stop_at: None,
             interrupts: None,
             out: None,

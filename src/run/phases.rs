@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::options::RunOptions;
 use crate::ir::Phase;
 use crate::ir::phases::{self, PhaseScalingError};
 use crate::ir::source::WHOLE_PHASE;
@@ -11,8 +12,14 @@ use crate::scheduler::{PhaseSpan, Stage, Timeline};
 /// Length of a run whose stream has neither phases nor an end.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
+/// Returns whether a run ends without a phase: with its stream, after a number of operations, or, if
+/// it is watched, when a key or a signal ends it.
+pub fn ends_without_phases(bounded: bool, options: &RunOptions) -> bool {
+    bounded || options.operations.is_some() || options.watch.is_some()
+}
+
 /// Returns the phases of a run: the stream's, scaled to `--duration`. If the stream has none,
-/// returns one phase, or no phase for a run that `ends` by itself or by its number of operations.
+/// returns one phase, or no phase for a run that `ends` without one.
 pub fn planned(
     declared: &[Phase],
     ends: bool,
@@ -75,6 +82,8 @@ impl PhasePosition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::registry::Target;
+    use crate::run::WatchOptions;
 
     fn phase(name: &str, seconds: u64, record: bool) -> Phase {
         Phase { name: name.into(), duration_ns: seconds * 1_000_000_000, record }
@@ -98,6 +107,23 @@ mod tests {
     fn a_script_without_phases_runs_ten_seconds_and_a_document_to_its_end() {
         assert_eq!(planned(&[], false, None).unwrap(), [phase("run", 10, true)]);
         assert_eq!(planned(&[], true, None).unwrap(), []);
+    }
+
+    #[test]
+    fn a_watched_run_lasts_as_long_as_it_is_told_to_and_else_until_it_is_ended() {
+        let watch = Some(WatchOptions { grace: WatchOptions::GRACE, keys: false });
+        let once = RunOptions::new(Target::parse("sim").unwrap());
+        let watched = RunOptions { watch, ..once.clone() };
+        let bounded = RunOptions { operations: Some(9), ..once.clone() };
+        let ends = [&once, &watched, &bounded].map(|options| ends_without_phases(false, options));
+        assert_eq!(ends, [false, true, true]);
+        assert!(ends_without_phases(true, &once));
+        let of = |declared: &[Phase], duration| {
+            planned(declared, ends_without_phases(false, &watched), duration).unwrap()
+        };
+        assert_eq!(of(&[], None), []);
+        assert_eq!(of(&[], Some(Duration::from_secs(3))), [phase("run", 3, true)]);
+        assert_eq!(of(&[phase("a", 2, true)], None), [phase("a", 2, true)]);
     }
 
     #[test]

@@ -27,6 +27,13 @@ impl StageDisplay {
         StageDisplay { progress, clients, shown: 0 }
     }
 
+    /// Shows a comparison of two generations in the progress line of a terminal, until it is None
+    /// again.
+    #[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
+    pub fn compare(&self, comparison: Option<String>) {
+        self.progress.compare(comparison);
+    }
+
     /// Shows each stage that was entered since the previous call, even if it has ended meanwhile.
     pub fn entered(&mut self, timeline: &Timeline) {
         for stage in timeline.entered().skip(self.shown) {

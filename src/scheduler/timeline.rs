@@ -55,6 +55,8 @@ impl Stage {
 pub enum CutReason {
     /// Ctrl-C, SIGTERM or SIGHUP.
     Interrupted,
+    /// The key that ends a run without an end of its own, whose measurement is whole.
+    Quit,
     /// A hook of the script that ended the run.
     Aborted,
     /// An operation of setup that failed unexpectedly.
@@ -239,7 +241,9 @@ impl Timeline {
     }
 
     fn note_end(&mut self, now_ns: u64) {
-        let measured = self.orders.stage > Stage::Measure
+        let quit = self.orders.stage == Stage::Measure && self.reason == Some(CutReason::Quit);
+        let measured = quit
+            || self.orders.stage > Stage::Measure
             || self.planned_end_ns().is_some_and(|end_ns| end_ns <= now_ns);
         self.cut_short |= !measured;
     }
@@ -354,6 +358,26 @@ mod tests {
         assert!(timeline.arrive(Stage::Measure, 201));
         assert_eq!(timeline.orders.stage, Stage::Teardown);
         assert!(timeline.orders.give_up_ns.is_some_and(|give_up_ns| give_up_ns <= 201));
+    }
+
+    #[test]
+    fn a_run_that_is_ended_by_a_key_while_it_measures_is_whole() {
+        let mut timeline = Timeline::new(1, &PhaseSpan::chain(&[]), 500, 0);
+        timeline.cut(CutReason::Quit, 5);
+        assert!(timeline.was_cut_short(), "nothing is measured before time zero");
+
+        let mut timeline = Timeline::new(1, &PhaseSpan::chain(&[]), 500, 0);
+        while timeline.orders.stage != Stage::Measure {
+            timeline.arrive(timeline.orders.stage, 100);
+        }
+        assert!(timeline.cut(CutReason::Quit, 1_000));
+        assert!(timeline.orders.cut && !timeline.was_cut_short());
+        assert_eq!(timeline.measured_ns(), Some((100, 1_000)));
+        assert_eq!(timeline.orders.give_up_ns, Some(1_500));
+        assert!(!timeline.cut(CutReason::Interrupted, 1_100), "the first reason stands");
+        timeline.stop(1_200);
+        assert_eq!(timeline.reason(), Some(&CutReason::Quit));
+        assert!(timeline.was_stopped() && !timeline.was_cut_short());
     }
 
     #[test]

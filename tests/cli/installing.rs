@@ -32,6 +32,8 @@ fn bash_completes_commands_flags_values_and_files() {
     assert_eq!(offers(&["smbench", "run", "--mode", "a"]), ["auto"]);
     assert_eq!(offers(&["smbench", "run", "--password-file", "s."]), ["s.lua"]);
     // The script leaves directories to bash itself.
+    assert_eq!(offers(&["smbench", "watch", "--param-f"]), ["--param-file"]);
+    assert_eq!(offers(&["smbench", "watch", "--param-file", "s."]), ["s.lua"]);
     assert_eq!(offers(&["smbench", "run", "--out", "s"]), ["directories"]);
     assert_eq!(offers(&["smbench", "run", "s."]), [""; 0], "left to the completion of files");
     assert!(place.read("completions.bash").contains("-o default"), "which is asked for");
@@ -49,7 +51,7 @@ fn bash_completes_an_empty_word_with_paths_where_a_command_takes_one() {
     place.write("completions.bash", place.smbench("completions bash").end().exits(0).stdout);
     let offers = |words: &[&str]| bash_offers(&place, words);
     const FILES: [&str; 0] = [];
-    for command in ["run", "compile", "validate"] {
+    for command in ["run", "watch", "compile", "validate"] {
         assert_eq!(offers(&["smbench", command, ""]), FILES, "left to the completion of files");
         assert_eq!(offers(&["smbench", command, "s.lua", ""]), FILES);
         assert_eq!(offers(&["smbench", "-v", command, "--strict", ""]), FILES);
@@ -119,12 +121,17 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
             "smbench-targets.1",
             "smbench-test.1",
             "smbench-validate.1",
+            "smbench-watch.1",
             "smbench.1",
         ]
     );
     assert_eq!(place.read("pages/man1/smbench.1"), page);
     let run = place.read("pages/man1/smbench-run.1");
     assert!(run.contains("embedded\\-dir") && run.contains("Exit codes"), "{run}");
+    let watch = place.read("pages/man1/smbench-watch.1");
+    for word in ["embedded\\-dir", "reload\\-grace", "param\\-file", "q ends the run"] {
+        assert!(watch.contains(word), "{word}: {watch}");
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_script_without_a_command_and_a_misspelt_command_are_answered_with_the_whole
             "loads",
             "it is a directory; in it is loads/a.lua; to run a script in it, write 'smbench run loads/a.lua'\n",
         ),
-        ("frobnicate", "the commands are run, compile, "),
+        ("frobnicate", "the commands are run, watch, compile, "),
     ] {
         let said = refused(&place, line);
         assert!(said.contains(tip), "{line}: {said}");
@@ -148,7 +148,7 @@ fn a_flag_that_there_is_not_is_answered_with_the_one_that_was_meant() {
         ("run s.lua --drain -1s", "--drain takes 0 or a value above it, and -1s is below it\n"),
         (
             "validate s.lua --target sim",
-            "--target is a flag of 'smbench run'; 'smbench validate' has no such flag\n",
+            "--target is a flag of 'smbench run' and 'smbench watch'; 'smbench validate' has no such flag\n",
         ),
         ("run s.lua --bogus", "unexpected argument '--bogus' found\n"),
     ] {

@@ -6,10 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::TermLike;
 use terminal_size::{Height, Width};
 
-use super::queue::QUEUE;
+use super::queue::{CLEAR_LINE, QUEUE};
 
-/// The escape sequence that moves the cursor to the start of the line and erases it (ECMA-48).
-const CLEAR_LINE: &str = "\r\x1b[2K";
 /// The size assumed where the terminal reports none.
 const SIZE: (Width, Height) = (Width(80), Height(24));
 

@@ -25,6 +25,9 @@ const FRAME_BYTES: usize = 4 << 10;
 /// The longest that a flush waits while nothing is read, and the longest it waits in all.
 const STALLED: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(10);
+/// The escape sequence that moves the cursor to the start of the line and erases it (ECMA-48).
+pub(super) const CLEAR_LINE: &str = "\r\x1b[2K";
+
 /// The pause before a retry when standard error is non-blocking and full.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -48,6 +51,8 @@ enum Message {
 struct Text {
     bytes: Vec<u8>,
     lines: u64,
+    /// Whether the text is a frame of a progress line, which stays on the terminal's last line.
+    is_frame: bool,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +73,7 @@ impl Queue {
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Queue> {
         let (sender, queued) = mpsc::channel();
         let tally = Arc::new(Tally { gave_up_at: AtomicU64::new(NEVER), ..Tally::default() });
-        let writer = Writer { out, tally: tally.clone() };
+        let writer = Writer { out, tally: tally.clone(), frame_is_shown: false };
         thread::Builder::new().name("stderr".into()).spawn(move || writer.write(&queued))?;
         Ok(Queue { sender, tally })
     }
@@ -86,13 +91,13 @@ impl Queue {
     /// Queues a frame of a progress line, if little else is queued. It does not count as a line.
     pub fn offer_frame(&self, frame: &[u8]) {
         if self.tally.queued_bytes.load(Relaxed) <= FRAME_BYTES {
-            self.push(Text { bytes: frame.to_vec(), lines: 0 });
+            self.push(Text { bytes: frame.to_vec(), lines: 0, is_frame: true });
         }
     }
 
     /// Queues lines even if there is no room, for the few lines that must not be dropped.
     pub fn insist(&self, text: &[u8]) {
-        self.push(Text { bytes: text.to_vec(), lines: lines(text) });
+        self.push(Text { bytes: text.to_vec(), lines: lines(text), is_frame: false });
     }
 
     fn within(&self, most_bytes: usize, text: &[u8]) {
@@ -155,6 +160,8 @@ fn lines(text: &[u8]) -> u64 {
 struct Writer<W> {
     out: W,
     tally: Arc<Tally>,
+    /// Whether the last text was a frame, so that the cursor is behind a progress line.
+    frame_is_shown: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -170,7 +177,13 @@ impl<W: Write> Writer<W> {
     }
 
     fn text(&mut self, text: &Text) {
-        match self.whole(&text.bytes) {
+        let after_frame = std::mem::replace(&mut self.frame_is_shown, text.is_frame);
+        // A line takes the place of the progress line, which the next frame draws below it.
+        let cleared = match after_frame && text.lines > 0 {
+            true => self.whole(CLEAR_LINE.as_bytes()),
+            false => Ok(()),
+        };
+        match cleared.and_then(|()| self.whole(&text.bytes)) {
             Ok(()) => {}
             // A reader that has gone away has seen enough.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -238,6 +251,23 @@ mod tests {
         let text = read.join().unwrap();
         assert_eq!(text.lines().count() as u64 + dropped, 10_002);
         assert!(text.ends_with("x\npanic\nerror\n"), "and no frame");
+    }
+
+    #[test]
+    fn a_line_takes_the_place_of_the_progress_line() {
+        let (reader, writer) = io::pipe().unwrap();
+        let queue = Queue::start(writer).unwrap();
+        queue.offer(b"one\n");
+        queue.offer_frame(b"\r\x1b[2K1 s");
+        queue.offer(b"two\n");
+        queue.offer_frame(b"\r\x1b[2K2 s");
+        queue.insist(CLEAR_LINE.as_bytes());
+        queue.offer(b"three\n");
+        let read = read_on(reader);
+        assert!(queue.flush());
+        drop(queue);
+        let text = read.join().unwrap();
+        assert_eq!(text.replace(CLEAR_LINE, "|"), "one\n|1 s|two\n|2 s|three\n");
     }
 
     #[test]
