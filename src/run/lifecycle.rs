@@ -562,6 +562,7 @@ impl Run<'_> {
             prepared: self.prepared,
             cleaned: None,
             metrics: Default::default(),
+            generations: Vec::new(),
             generators: self.generators,
             setup: spent([Stage::RunSetup, Stage::Setup]),
             teardown: spent([Stage::Teardown, Stage::RunTeardown]),
