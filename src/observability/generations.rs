@@ -155,22 +155,22 @@ impl Generations {
         self.list.len()
     }
 
-    /// Returns the figures of a generation at `now_ns`, which is a time from the run's origin. A
-    /// generation that was retired has none.
+    /// Returns the figures of a generation at `now_ns`, which is a time from the run's origin. None
+    /// if there is no such generation.
     pub fn figures(&mut self, number: u32, now_ns: u64) -> Option<GenerationFigures> {
         self.collect();
         let recorded_ns = self.recorded_ns(now_ns);
         let generation = self.list.iter().find(|generation| generation.facts.number == number)?;
-        if generation.retired.is_some() {
-            return None;
-        }
         let GenerationStats { measured, presence, .. } = &*generation.stats;
-        let totals = totals(measured, lasted(presence, recorded_ns));
-        let service = service(measured).tail();
+        let (totals, service) = match &generation.retired {
+            Some(retired) => (retired.totals.clone(), retired.service_us),
+            None => (totals(measured, Duration::ZERO), service(measured).times()),
+        };
+        let totals = with_rate(totals, lasted(presence, recorded_ns));
         Some(GenerationFigures {
             operations_per_s: totals.operations_per_s,
-            p50_us: service.map(|service| service.p50),
-            p99_us: service.map(|service| service.p99),
+            p50_us: service.map(|service| service.tail.p50),
+            p99_us: service.map(|service| service.tail.p99),
             operations: totals.operations,
             failed: totals.counts.failed,
             clients_there: presence.there(),

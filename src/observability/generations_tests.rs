@@ -96,6 +96,9 @@ fn the_rate_of_each_generation_is_right_while_clients_move_one_by_one() {
         let rate = 3.0 * moved as f64;
         assert_eq!(second_generation.operations_per_s, rate, "after {second} s");
     }
+    let before = generations.figures(1, at(20));
+    generations.retire(1);
+    assert_eq!(generations.figures(1, at(20)), before, "the last one is compared with the next");
     let [first, second] = &generations.summaries(at(20))[..] else { panic!("two generations") };
     assert_eq!((first.totals.operations, first.totals.duration_s), (55, 5.5));
     assert_eq!((second.totals.operations, second.totals.duration_s), (3 * 145, 14.5));
@@ -265,10 +268,11 @@ fn five_hundred_reloads_keep_the_distributions_of_two_generations() {
             generations.retire(number - 1);
         }
         for shard in &mut shards {
-            mixed(3).into_iter().for_each(|event| match event {
-                Event::Completed(event) => shard.event(in_generation(number, event)),
-                _ => {}
-            });
+            for event in mixed(3) {
+                if let Event::Completed(event) = event {
+                    shard.event(in_generation(number, event));
+                }
+            }
         }
         generations.figures(number, at(60));
         let distributions = generations.distributions();

@@ -49,7 +49,6 @@ use crate::scheduler::feed::SourceThreads;
 use crate::scheduler::{
     CutReason, Permits, PhaseSpan, Precision, RealClock, Shard, Stage, StageCoordinator, Timeline,
 };
-use crate::script::Hooks;
 
 /// Maximum number of operations queued over all clients, and for one client.
 const LOOKAHEAD_TOTAL: usize = 262_144;
@@ -349,7 +348,7 @@ impl Run<'_> {
         for (index, feed) in feeds.into_iter().enumerate() {
             let sink = ShardSink {
                 recorder: Recorder::new(self.layout.clone(), self.live.shard(index)),
-                hooks: self.hooks.hooks.as_ref().and_then(Hooks::tap),
+                hooks: self.hooks.tap(),
                 oplog: self.oplog.as_ref().and_then(Oplog::tap),
                 made: self.made.as_ref().map(MadeTracker::tap),
                 live: self.live.clone(),
@@ -465,6 +464,10 @@ impl Run<'_> {
         }
         let mut facts = self.facts(measurements);
         (facts.hook_events, facts.metrics) = (hooks.events, hooks.metrics);
+        let mut by_generation = hooks.by_generation;
+        for generation in &mut facts.generations {
+            generation.metrics = by_generation.remove(&generation.number).unwrap_or_default();
+        }
         // What was left behind does not change the exit code, as failures in teardown do not.
         if let Some(Cleaning { summary, interrupted }) = cleaned {
             facts.cleaned = Some(summary);

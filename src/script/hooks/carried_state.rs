@@ -1,0 +1,145 @@
+//! The plain data in `bench.state`, which a reload carries from one hook VM to the next.
+
+use std::collections::HashMap;
+
+use mlua::{Lua, Result as LuaResult, Table, Value};
+
+use crate::script::values::shown;
+
+/// Maximum number of values that are named in the warning about what was not carried over.
+const MOST_NAMED: usize = 5;
+/// Length, in bytes, from which the path of a value is not made longer.
+const LONG_PATH: usize = 100;
+
+/// The numbers, strings, booleans and tables in `bench.state`. A table that several others refer to
+/// stays one.
+#[derive(Debug, Default)]
+pub(super) struct CarriedState {
+    /// The content of each table. The first is that of `bench.state`.
+    tables: Vec<Vec<(PlainValue, PlainValue)>>,
+}
+
+#[derive(Debug)]
+enum PlainValue {
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    String(Vec<u8>),
+    /// The index of a table.
+    Table(usize),
+}
+
+/// The values in `bench.state` that are not plain data.
+#[derive(Debug, Default)]
+pub(super) struct NotCarried {
+    /// The first few of them: the path and the type of each.
+    pub first: Vec<String>,
+    pub count: usize,
+}
+
+impl NotCarried {
+    fn add(&mut self, path: &str, value: &Value) {
+        self.count += 1;
+        if self.first.len() < MOST_NAMED {
+            self.first.push(format!("{path} ({})", value.type_name()));
+        }
+    }
+}
+
+/// The tables that were found, and those whose content is still to be copied.
+#[derive(Default)]
+struct FoundTables {
+    known: HashMap<usize, usize>,
+    to_copy: Vec<(usize, Table, String)>,
+}
+
+impl FoundTables {
+    /// Returns the index of a table.
+    fn index(&mut self, table: &Table, path: String) -> usize {
+        let next = self.known.len();
+        *self.known.entry(table.to_pointer().addr()).or_insert_with(|| {
+            self.to_copy.push((next, table.clone(), path));
+            next
+        })
+    }
+}
+
+impl CarriedState {
+    /// Copies the plain data in `state`. A function, a handle, a metric and a table with a metatable
+    /// are none.
+    pub fn of(state: &Table) -> LuaResult<(CarriedState, NotCarried)> {
+        let mut found = FoundTables::default();
+        let mut tables: Vec<Vec<(PlainValue, PlainValue)>> = Vec::new();
+        let mut refused = NotCarried::default();
+        found.index(state, "bench.state".into());
+        while let Some((at, table, path)) = found.to_copy.pop() {
+            let mut content = Vec::new();
+            for pair in table.pairs::<Value, Value>() {
+                let (key, value) = pair?;
+                let path = path_of(&path, &key);
+                let Some(plain_key) = plain(&key) else {
+                    refused.add(&path, &key);
+                    continue;
+                };
+                let plain_value = match &value {
+                    Value::Table(inner) if inner.metatable().is_none() => {
+                        Some(PlainValue::Table(found.index(inner, path.clone())))
+                    }
+                    value => plain(value),
+                };
+                match plain_value {
+                    Some(plain_value) => content.push((plain_key, plain_value)),
+                    None => refused.add(&path, &value),
+                }
+            }
+            tables.resize_with(tables.len().max(at + 1), Vec::new);
+            tables[at] = content;
+        }
+        Ok((CarriedState { tables }, refused))
+    }
+
+    /// Writes the data into `state`.
+    pub fn restore(self, lua: &Lua, state: &Table) -> LuaResult<()> {
+        let mut made = vec![state.clone()];
+        for content in self.tables.iter().skip(1) {
+            made.push(lua.create_table_with_capacity(0, content.len())?);
+        }
+        let value = |plain: PlainValue| -> LuaResult<Value> {
+            Ok(match plain {
+                PlainValue::Boolean(value) => Value::Boolean(value),
+                PlainValue::Integer(value) => Value::Integer(value),
+                PlainValue::Number(value) => Value::Number(value),
+                PlainValue::String(bytes) => Value::String(lua.create_string(bytes)?),
+                PlainValue::Table(at) => Value::Table(made[at].clone()),
+            })
+        };
+        for (table, content) in made.iter().zip(self.tables) {
+            for (key, plain) in content {
+                table.raw_set(value(key)?, value(plain)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns a value that is neither a table nor bound to its VM.
+fn plain(value: &Value) -> Option<PlainValue> {
+    Some(match value {
+        Value::Boolean(value) => PlainValue::Boolean(*value),
+        Value::Integer(value) => PlainValue::Integer(*value),
+        Value::Number(value) => PlainValue::Number(*value),
+        Value::String(text) => PlainValue::String(text.as_bytes().to_vec()),
+        _ => return None,
+    })
+}
+
+fn path_of(path: &str, key: &Value) -> String {
+    match key {
+        _ if path.len() >= LONG_PATH => path.to_string(),
+        Value::String(name) => {
+            let name: String = name.to_string_lossy().chars().take(LONG_PATH).collect();
+            format!("{path}.{name}")
+        }
+        key => format!("{path}[{}]", shown(key)),
+    }
+}
