@@ -42,7 +42,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 24] = [
+const LOGGING: [&str; 25] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -66,6 +66,7 @@ const LOGGING: [&str; 24] = [
     "run::test_files",
     "scheduler::clock::alarm",
     "script::hooks::errors",
+    "script::hooks::hook_vm",
     "script::streams",
 ];
 pub(super) const FORMAT_FLAG: &str = "--log-format";

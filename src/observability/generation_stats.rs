@@ -32,9 +32,19 @@ pub(super) struct Presence {
     joined_ns: u128,
     pub left: u64,
     left_ns: u128,
+    /// The time at which the last client left.
+    last_left_ns: u64,
 }
 
-merge_fields!(Presence { joined, joined_ns, left, left_ns });
+impl Merge for Presence {
+    fn merge(&mut self, other: &Presence) {
+        self.joined += other.joined;
+        self.joined_ns += other.joined_ns;
+        self.left += other.left;
+        self.left_ns += other.left_ns;
+        self.last_left_ns = self.last_left_ns.max(other.last_left_ns);
+    }
+}
 
 impl Presence {
     pub fn join(&mut self, clients: u64, at_ns: u64) {
@@ -45,6 +55,15 @@ impl Presence {
     pub fn leave(&mut self, at_ns: u64) {
         self.left += 1;
         self.left_ns += u128::from(at_ns);
+        self.last_left_ns = self.last_left_ns.max(at_ns);
+    }
+
+    /// Counts the clients that are still there as having left with the last one. They gave up
+    /// reconnecting, so that they never move to a later generation.
+    pub fn close(&mut self) {
+        let there = self.there();
+        self.left += there;
+        self.left_ns += u128::from(there) * u128::from(self.last_left_ns);
     }
 
     /// Returns the number of clients that are in the generation.

@@ -99,6 +99,8 @@ pub struct Generations {
     begun: bool,
     /// The generations in the order of their numbers, which begin with 1 and have no gap.
     list: Vec<Generation>,
+    /// What shards have measured of a generation before it was added here.
+    early: Vec<(u32, Box<GenerationStats>)>,
 }
 
 #[derive(Debug)]
@@ -124,7 +126,7 @@ impl Generations {
     pub fn new(shards: usize, layout: Arc<Layout>, first: GenerationFacts) -> Generations {
         let shards = (0..shards).map(|_| Arc::default()).collect();
         let list = vec![Generation::new(GenerationFacts { number: FIRST_GENERATION, ..first })];
-        Generations { shards, layout, zero_ns: 0, begun: false, list }
+        Generations { shards, layout, zero_ns: 0, begun: false, list, early: Vec::new() }
     }
 
     /// Returns the place where a shard measures.
@@ -180,13 +182,15 @@ impl Generations {
 
     /// Reduces a generation that no client is in any more to its figures, so that the memory of a
     /// run does not grow with the number of its reloads. Operations of it that end later are
-    /// counted, but are in no percentile.
+    /// counted, but are in no percentile. Clients that gave up reconnecting do not keep a generation
+    /// from being retired.
     pub fn retire(&mut self, number: u32) {
         self.collect();
         let found = self.list.iter_mut().find(|generation| generation.facts.number == number);
         if let Some(generation) = found.filter(|generation| generation.retired.is_none()) {
             let measured = std::mem::take(&mut generation.stats.measured);
             generation.retired = Some(Box::new(Retired::new(&measured)));
+            generation.stats.presence.close();
         }
     }
 
@@ -200,11 +204,20 @@ impl Generations {
 
     /// Adds what the shards have measured since the last call.
     fn collect(&mut self) {
-        for (number, stats) in self.shards.iter().flat_map(|shard| shard.take()) {
+        let early = std::mem::take(&mut self.early);
+        for (number, stats) in
+            early.into_iter().chain(self.shards.iter().flat_map(|shard| shard.take()))
+        {
             let at = number.saturating_sub(FIRST_GENERATION) as usize;
-            match self.list.get_mut(at) {
-                Some(generation) => generation.stats.merge(&stats),
-                None => debug_assert!(false, "generation {number} was not added"),
+            let Some(generation) = self.list.get_mut(at) else {
+                self.early.push((number, stats));
+                continue;
+            };
+            let presence = generation.stats.presence;
+            generation.stats.merge(&stats);
+            if generation.retired.is_some() {
+                // Every client has been counted as having left.
+                generation.stats.presence = presence;
             }
         }
     }

@@ -283,6 +283,28 @@ fn five_hundred_reloads_keep_the_distributions_of_two_generations() {
     assert!(summaries.iter().all(|one| one.clients == 4 && one.service_us.is_some()));
 }
 
+#[test]
+fn a_client_that_gave_up_does_not_lower_the_rate_of_a_generation_that_the_others_have_left() {
+    let layout = layout(2);
+    let (mut generations, [mut shard, _]) = begun(&layout);
+    for seq in 0..10 {
+        shard.event(in_generation(1, completion(0, seq, read(1), OK)));
+    }
+    // The shard is ahead of the run, which adds the generation later.
+    shard.event(moved(0, Some(1), Some(2), 5));
+    shard.event(in_generation(2, completion(0, 0, read(1), OK)));
+    assert_eq!(generations.figures(2, at(5)), None);
+    generations.add(facts(2));
+    assert_eq!(generations.figures(2, at(6)).unwrap().operations_per_s, 1.0);
+    generations.retire(1);
+    let rate =
+        |generations: &mut Generations| generations.figures(1, at(50)).unwrap().operations_per_s;
+    assert_eq!(rate(&mut generations), 2.0);
+    shard.event(moved(1, Some(1), None, 40));
+    assert_eq!(rate(&mut generations), 2.0, "it left after the generation was retired");
+    assert_eq!(generations.summaries(at(50))[0].clients, 2);
+}
+
 /// Returns the layout of the fixtures, to which a reload added a workload `late` of two clients.
 fn grown() -> Arc<Layout> {
     let before = fixtures::layout();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mlua::{Lua, Result as LuaResult, Table, Value};
 
+use crate::observability::text::{counted, was};
 use crate::script::values::shown;
 
 /// Maximum number of values that are named in the warning about what was not carried over.
@@ -33,11 +34,24 @@ enum PlainValue {
 #[derive(Debug, Default)]
 pub(super) struct NotCarried {
     /// The first few of them: the path and the type of each.
-    pub first: Vec<String>,
-    pub count: usize,
+    first: Vec<String>,
+    count: usize,
 }
 
 impl NotCarried {
+    /// Returns a warning that names the first few of them; None if there are none.
+    pub fn warning(&self) -> Option<String> {
+        let values = counted(self.count as u64, "value");
+        let more = if self.count > self.first.len() { ", …" } else { "" };
+        (self.count > 0).then(|| {
+            format!(
+                "a reload keeps only plain data in bench.state (numbers, strings, booleans, and tables of these), so {values} {} dropped: {}{more}",
+                was(self.count as u64),
+                self.first.join(", ")
+            )
+        })
+    }
+
     fn add(&mut self, path: &str, value: &Value) {
         self.count += 1;
         if self.first.len() < MOST_NAMED {
@@ -141,5 +155,51 @@ fn path_of(path: &str, key: &Value) -> String {
             format!("{path}.{name}")
         }
         key => format!("{path}[{}]", shown(key)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_plain_data_is_named_by_its_path() {
+        let lua = Lua::new();
+        let of = |text: &str| {
+            let state: Table = lua.load(text).eval().unwrap();
+            let (carried, refused) = CarriedState::of(&state).unwrap();
+            (carried.tables.iter().map(Vec::len).sum::<usize>(), refused.warning())
+        };
+        assert_eq!(of("return { 1, { 'a', true } }"), (4, None));
+        let why = "a reload keeps only plain data in bench.state (numbers, strings, booleans, and tables of these), so";
+        let (kept, warning) = of("return { deep = { [2] = { f = print } }, x = 1 }");
+        let expected = format!("{why} 1 value was dropped: bench.state.deep[2].f (function)");
+        assert_eq!((kept, warning), (3, Some(expected)));
+        let (kept, warning) = of("return { [{}] = 1, o = setmetatable({}, {}) }");
+        assert_eq!(kept, 0);
+        let warning = warning.unwrap();
+        assert!(warning.starts_with(&format!("{why} 2 values were dropped: ")), "{warning}");
+        assert!(warning.contains("bench.state.o (table)"), "{warning}");
+        assert!(warning.contains("bench.state[a table] (table)"), "{warning}");
+        let (_, warning) = of("local t = {} for i = 1, 9 do t[i] = print end return t");
+        assert!(warning.unwrap().ends_with("bench.state[5] (function), …"));
+    }
+
+    #[test]
+    fn a_deep_or_cyclic_state_is_copied_in_bounded_space() {
+        let lua = Lua::new();
+        let text = "local t = { x = 1 } t.itself = t
+            for i = 1, 1e5 do t = { inner = t, again = t } end
+            return t";
+        let state: Table = lua.load(text).eval().unwrap();
+        let (carried, refused) = CarriedState::of(&state).unwrap();
+        assert_eq!((carried.tables.len(), refused.count), (100_001, 0));
+        let into = lua.create_table().unwrap();
+        carried.restore(&lua, &into).unwrap();
+        let check = "local t = ... local n = 0
+            while t.inner do assert(t.inner == t.again) t = t.inner n += 1 end
+            return n, t.itself == t and t.x == 1";
+        let checked: (u32, bool) = lua.load(check).call(into).unwrap();
+        assert_eq!(checked, (100_000, true));
     }
 }

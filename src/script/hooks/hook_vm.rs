@@ -229,16 +229,8 @@ impl HookVm {
         };
         match self.vm.enter(0, |_| CarriedState::of(&state)) {
             Ok((carried, refused)) => {
-                if refused.count > 0 {
-                    tracing::warn!(
-                        "a reload carries over only plain data in bench.state (numbers, strings, booleans and tables of these); {} dropped: {}",
-                        if refused.count == 1 {
-                            "1 value was".into()
-                        } else {
-                            format!("{} values were", refused.count)
-                        },
-                        refused.first.join(", ")
-                    );
+                if let Some(warning) = refused.warning() {
+                    tracing::warn!("{warning}");
                 }
                 carried
             }
