@@ -514,7 +514,10 @@ function bench.thresholds(thresholds) end
 ---
 ---They are nil for other operations, for failed opens, and if the backend does
 ---not know them. Times of a skipped or cut operation are nil.
----@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"step"|"granted"|"create_action"|"file_id"
+---
+---`generation` is the number of the version of the script that made the operation,
+---from 1. A run with `--watch` has a further one after each reload.
+---@alias bench.Field "kind"|"status"|"service_ns"|"response_ns"|"op_id"|"client"|"lateness_ns"|"bytes"|"path"|"iteration"|"step"|"granted"|"create_action"|"file_id"|"generation"
 
 ---Selects the completions for which a hook is called. Without `phase`: those of
 ---recorded phases. Without `status`: those of operations that were sent.
@@ -553,6 +556,11 @@ function bench.abort(reason) end
 bench.status = {}
 
 ---A table in which hooks keep values from call to call. Exists only in hooks.
+---
+---In a run with `--watch` it outlives a reload: the hooks of the new version of the
+---script find the numbers, strings, booleans and tables of these that the old ones
+---left. Functions, objects and tables with a metatable are dropped, with a warning.
+---Metrics go on too. A metric keeps its kind and its unit for the whole run.
 ---@type table
 bench.state = {}
 

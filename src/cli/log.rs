@@ -44,7 +44,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 26] = [
+const LOGGING: [&str; 27] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -70,6 +70,7 @@ const LOGGING: [&str; 26] = [
     "run::test_files",
     "scheduler::clock::alarm",
     "script::hooks::errors",
+    "script::hooks::hook_vm",
     "script::streams",
 ];
 pub(super) const FORMAT_FLAG: &str = "--log-format";

@@ -9,6 +9,7 @@ mod definitions;
 mod execute;
 mod failures;
 mod flag_values;
+mod generations;
 mod input_path;
 mod junit;
 mod log;

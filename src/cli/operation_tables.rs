@@ -8,6 +8,7 @@ use crate::observability::Summary;
 use crate::observability::rounding::nonzero;
 use crate::observability::summary::{
     Iterations, OperationSummary, OperationTotals, Operations, StepSummary, Steps, Times,
+    WorkloadSummary,
 };
 use crate::observability::text::printable;
 
@@ -61,9 +62,14 @@ pub(super) fn tables(summary: &Summary, style: Style) -> Vec<String> {
     parts
 }
 
+/// Returns whether the workload has clients, or had some until a reload removed it.
+fn took_part(workload: &WorkloadSummary) -> bool {
+    workload.clients > 0 || workload.totals.operations > 0
+}
+
 /// Returns whether the figures of the run merge those of several workloads.
 fn has_several_workloads(summary: &Summary) -> bool {
-    summary.workloads.iter().filter(|workload| workload.clients > 0).count() > 1
+    summary.workloads.iter().filter(|workload| took_part(workload)).count() > 1
 }
 
 fn workloads(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
@@ -72,7 +78,7 @@ fn workloads(summary: &Summary) -> (Vec<Scope<'_>>, Option<String>) {
     }
     let mut scopes = Vec::new();
     let mut left_out = 0;
-    for workload in summary.workloads.iter().filter(|workload| workload.clients > 0) {
+    for workload in summary.workloads.iter().filter(|workload| took_part(workload)) {
         if scopes.len() == MOST_TABLES {
             left_out += 1;
             continue;
@@ -284,8 +290,8 @@ fn mib(bytes: u64) -> f64 {
 
 /// The unit of times. All tables have the same, so that their rows can be compared.
 #[derive(Clone, Copy)]
-struct TimeUnit {
-    name: &'static str,
+pub(super) struct TimeUnit {
+    pub name: &'static str,
     micros: f64,
     decimals: usize,
 }
@@ -296,14 +302,18 @@ impl TimeUnit {
 
     /// Returns milliseconds, or microseconds if a median would then have fewer than two digits.
     fn for_rows<'a>(rows: impl Iterator<Item = &'a OperationSummary>) -> TimeUnit {
-        let medians = rows.filter_map(|row| Some(row.response_us?.tail.p50));
+        TimeUnit::for_medians(rows.filter_map(|row| Some(row.response_us?.tail.p50)))
+    }
+
+    /// Returns the unit that suits all of these medians, which are in microseconds.
+    pub fn for_medians(medians: impl Iterator<Item = f64>) -> TimeUnit {
         let least = medians.fold(f64::INFINITY, f64::min);
         if least < 10.0 { TimeUnit::MICROS } else { TimeUnit::MILLIS }
     }
 
     /// Returns a cell. All cells have the same number of decimals, so that the decimal points
     /// align, unless that would round a time to zero.
-    fn format(self, micros: f64) -> String {
+    pub fn format(self, micros: f64) -> String {
         nonzero(micros / self.micros, self.decimals)
     }
 }

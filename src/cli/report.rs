@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::breaks::breaks;
 use super::failures::failures;
+use super::generations::generations;
 use super::metrics::metrics;
 use super::number_format::{
     MAX_NAME_CHARS, MAX_PATH_CHARS, counted, exact_time, grouped, seconds, tail, time, time_that,
@@ -29,6 +30,7 @@ pub fn render(summary: &Summary, results: Option<&Path>, style: Style) -> String
     let first = no_client_left(summary, style).into_iter().chain(thresholds(summary, style));
     let mut parts: Vec<String> = first.chain([heading(summary, style)]).map(prose).collect();
     parts.extend(tables(summary, style));
+    parts.extend(generations(summary, style));
     parts.extend(Some(facts(summary)).filter(|facts| !facts.is_empty()).map(prose));
     parts.extend(metrics(summary, style).map(prose));
     parts.extend(failures(summary, style).into_iter().map(prose));

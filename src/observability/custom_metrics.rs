@@ -9,6 +9,7 @@ use super::merge::is_zero;
 pub use super::thresholds::metric::MetricKind;
 use super::thresholds::metric::Unit;
 use super::thresholds::{CustomKinds, CustomValue};
+use crate::ir::event::FIRST_GENERATION;
 use crate::protocol::LARGEST_EXACT;
 
 /// The most metrics of a script; each costs a line in every report.
@@ -38,17 +39,36 @@ pub struct MetricDeclaration {
 /// The tags of one update: their values by name, in the order of names.
 pub type Tags = BTreeMap<String, String>;
 
-/// The metrics of a run, in the order they were declared.
+/// The metrics of a run, in the order they were declared. They outlive the script that declares
+/// them: the script of a later generation updates the metrics of the same names.
 #[derive(Clone, Debug, Default)]
 pub struct CustomMetrics {
     metrics: Vec<Metric>,
+    /// The number of combinations of tags, over the whole run and in the present generation.
     series: usize,
+    own_series: usize,
+    /// The present generation. None before the first.
+    generation: Option<u32>,
+    /// The index in `metrics` of each metric that the present generation declares.
+    declared: Vec<usize>,
+    /// The figures of earlier generations.
+    past: BTreeMap<u32, BTreeMap<String, MetricSummary>>,
 }
 
 #[derive(Clone, Debug)]
 struct Metric {
     declaration: MetricDeclaration,
-    whole: Series,
+    /// The values of the whole run.
+    whole: MetricSeries,
+    /// The values of the present generation. None in the first, which has those of the whole run.
+    own: Option<MetricSeries>,
+}
+
+/// The values of one metric.
+#[derive(Clone, Debug)]
+struct MetricSeries {
+    kind: MetricKind,
+    all: Series,
     tagged: BTreeMap<Tags, Series>,
     updates: u64,
     /// Updates whose combination of tags is not kept apart, because there are too many
@@ -56,7 +76,38 @@ struct Metric {
     beyond: u64,
 }
 
+impl MetricSeries {
+    fn new(kind: MetricKind) -> MetricSeries {
+        let (all, tagged) = (Series::new(kind), BTreeMap::new());
+        MetricSeries { kind, all, tagged, updates: 0, beyond: 0 }
+    }
+
+    /// Adds a value. `series` is the number of combinations of tags over all metrics.
+    fn update(&mut self, value: f64, tags: Option<&Tags>, series: &mut usize) {
+        self.updates += 1;
+        self.all.update(value);
+        let Some(tags) = tags.filter(|tags| !tags.is_empty()) else { return };
+        if let Some(tagged) = self.tagged.get_mut(tags) {
+            tagged.update(value);
+        } else if self.tagged.len() < MAX_SERIES && *series < MAX_SERIES_IN_ALL {
+            *series += 1;
+            self.tagged.entry(tags.clone()).or_insert(Series::new(self.kind)).update(value);
+        } else {
+            self.beyond += 1;
+        }
+    }
+}
+
 impl MetricDeclaration {
+    fn described(&self) -> String {
+        let unit = match self.unit {
+            Some(MetricUnit::Ns) => " in ns",
+            Some(MetricUnit::Bytes) => " in bytes",
+            None => "",
+        };
+        format!("{}{unit}", self.kind.name())
+    }
+
     /// Returns the kind of the metric, and the unit of its values.
     pub fn kind_and_unit(&self) -> (MetricKind, Unit) {
         let unit = match self.unit {
@@ -69,32 +120,87 @@ impl MetricDeclaration {
 }
 
 impl CustomMetrics {
+    /// Creates the metrics of a run's first generation.
     pub fn new(declarations: impl IntoIterator<Item = MetricDeclaration>) -> CustomMetrics {
-        let metric = |declaration: MetricDeclaration| Metric {
-            whole: Series::new(declaration.kind),
-            tagged: BTreeMap::new(),
-            updates: 0,
-            beyond: 0,
-            declaration,
-        };
-        CustomMetrics { metrics: declarations.into_iter().map(metric).collect(), series: 0 }
+        let mut metrics = CustomMetrics::default();
+        let declarations: Vec<MetricDeclaration> = declarations.into_iter().collect();
+        metrics.begin(FIRST_GENERATION, &declarations);
+        metrics
     }
 
-    /// Updates the metric that was declared at `index`. Its kind decides whether `value` is added,
-    /// set, recorded or observed (true is 1).
+    /// Checks that a later generation may declare these metrics.
+    ///
+    /// # Errors
+    /// A message that names the metric, if it has another kind or unit now, or if there are too many
+    /// metrics over all generations.
+    pub fn check(&self, declarations: &[MetricDeclaration]) -> Result<(), String> {
+        let mut added = 0;
+        for declaration in declarations {
+            let Some(at) = self.find(&declaration.name) else {
+                added += 1;
+                continue;
+            };
+            let known = &self.metrics[at].declaration;
+            if (known.kind, known.unit) != (declaration.kind, declaration.unit) {
+                return Err(format!(
+                    "metric '{}' is a {} in this run and a {} in the changed script: restart the run, or give the metric another name",
+                    declaration.name,
+                    known.described(),
+                    declaration.described(),
+                ));
+            }
+        }
+        match self.metrics.len() + added {
+            all if all > MAX_METRICS => Err(format!(
+                "{all} metrics over all generations of this run, of which there are at most {MAX_METRICS}: restart the run"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds the metrics that are not there yet. [`CustomMetrics::check`] has accepted them.
+    pub fn declare(&mut self, declarations: &[MetricDeclaration]) {
+        for declaration in declarations {
+            match self.find(&declaration.name) {
+                Some(at) => self.metrics[at].declaration.help = declaration.help.clone(),
+                None => {
+                    let whole = MetricSeries::new(declaration.kind);
+                    let own = self.generation.map(|_| whole.clone());
+                    self.metrics.push(Metric { declaration: declaration.clone(), whole, own });
+                }
+            }
+        }
+    }
+
+    /// Begins a generation. Updates from now on are those of its script, which declares these
+    /// metrics in this order.
+    pub fn begin(&mut self, generation: u32, declarations: &[MetricDeclaration]) {
+        self.declare(declarations);
+        if let Some(before) = self.generation.replace(generation) {
+            let figures = self.figures_of_generation();
+            self.past.insert(before, figures);
+            self.own_series = 0;
+            for metric in &mut self.metrics {
+                metric.own = Some(MetricSeries::new(metric.declaration.kind));
+            }
+        }
+        self.declared =
+            declarations.iter().filter_map(|declaration| self.find(&declaration.name)).collect();
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.metrics.iter().position(|metric| metric.declaration.name == name)
+    }
+
+    /// Updates the metric that the script declared at `index`. Its kind decides whether `value` is
+    /// added, set, recorded or observed (true is 1).
     pub fn update(&mut self, index: usize, value: f64, tags: Option<Tags>) {
-        let Some(metric) = self.metrics.get_mut(index) else { return };
-        metric.updates += 1;
-        metric.whole.update(value);
-        let Some(tags) = tags.filter(|tags| !tags.is_empty()) else { return };
-        if let Some(series) = metric.tagged.get_mut(&tags) {
-            series.update(value);
-        } else if metric.tagged.len() < MAX_SERIES && self.series < MAX_SERIES_IN_ALL {
-            self.series += 1;
-            let series = metric.tagged.entry(tags).or_insert(Series::new(metric.declaration.kind));
-            series.update(value);
-        } else {
-            metric.beyond += 1;
+        let Some(metric) = self.declared.get(index).and_then(|at| self.metrics.get_mut(*at)) else {
+            return;
+        };
+        metric.whole.update(value, tags.as_ref(), &mut self.series);
+        if let Some(own) = &mut metric.own {
+            own.update(value, tags.as_ref(), &mut self.own_series);
         }
     }
 
@@ -107,8 +213,8 @@ impl CustomMetrics {
     /// Returns the value of a metric that a threshold needs, and the number of updates behind
     /// it. The sum of a counter is known before the first update.
     pub fn value(&self, name: &str, wanted: CustomValue) -> Option<(f64, u64)> {
-        let metric = self.metrics.iter().find(|metric| metric.declaration.name == name)?;
-        let value = match (&metric.whole, wanted) {
+        let metric = &self.metrics[self.find(name)?].whole;
+        let value = match (&metric.all, wanted) {
             (Series::Counter(sum), CustomValue::Count | CustomValue::PerSecond) => {
                 return Some((*sum, metric.updates.max(1)));
             }
@@ -127,22 +233,42 @@ impl CustomMetrics {
 
     /// Returns the metrics by name, for the summary.
     pub fn summary(&self) -> BTreeMap<String, MetricSummary> {
-        let of = |metric: &Metric| MetricSummary {
-            kind: metric.declaration.kind,
-            unit: metric.declaration.unit,
-            help: metric.declaration.help.clone(),
-            figures: metric.whole.figures(),
-            tagged: metric
-                .tagged
-                .iter()
-                .map(|(tags, series)| TaggedSummary {
-                    tags: tags.clone(),
-                    figures: series.figures(),
-                })
-                .collect(),
-            beyond_tags: metric.beyond,
+        let metrics = self.metrics.iter();
+        metrics.map(|metric| metric.summary(&metric.whole)).collect()
+    }
+
+    /// Returns the metrics of each generation whose hooks were called, as [`CustomMetrics::summary`]
+    /// returns those of the run.
+    pub fn by_generation(&self) -> BTreeMap<u32, BTreeMap<String, MetricSummary>> {
+        let present = self.generation.map(|present| (present, self.figures_of_generation()));
+        self.past.clone().into_iter().chain(present).collect()
+    }
+
+    /// Returns the metrics that the present generation declares, with its own values.
+    fn figures_of_generation(&self) -> BTreeMap<String, MetricSummary> {
+        let declared = self.declared.iter().map(|at| &self.metrics[*at]);
+        declared
+            .map(|metric| metric.summary(metric.own.as_ref().unwrap_or(&metric.whole)))
+            .collect()
+    }
+}
+
+impl Metric {
+    fn summary(&self, series: &MetricSeries) -> (String, MetricSummary) {
+        let MetricDeclaration { name, kind, unit, help } = self.declaration.clone();
+        let part = |(tags, series): (&Tags, &Series)| TaggedSummary {
+            tags: tags.clone(),
+            figures: series.figures(),
         };
-        self.metrics.iter().map(|metric| (metric.declaration.name.clone(), of(metric))).collect()
+        let summary = MetricSummary {
+            kind,
+            unit,
+            help,
+            figures: series.all.figures(),
+            tagged: series.tagged.iter().map(part).collect(),
+            beyond_tags: series.beyond,
+        };
+        (name, summary)
     }
 }
 
@@ -381,6 +507,66 @@ mod tests {
         assert_eq!(summary["app.rate"], json!({ "type": "rate", "true": 0, "count": 0 }));
         let histogram = json!({ "type": "histogram", "unit": "ns", "count": 0 });
         assert_eq!(summary["app.histogram"], histogram);
+    }
+
+    fn declared(name: &str, kind: MetricKind) -> MetricDeclaration {
+        MetricDeclaration { name: name.into(), kind, unit: None, help: None }
+    }
+
+    #[test]
+    fn metrics_outlive_the_generation_that_declares_them_and_are_split_by_generation() {
+        let (a, b, c) = ("a", "b", "c");
+        let counter = |name: &str| declared(name, MetricKind::Counter);
+        let mut metrics = CustomMetrics::new([counter(a), counter(b)]);
+        metrics.update(0, 1.0, tags("share", "x"));
+        metrics.update(1, 10.0, None);
+        metrics.begin(2, &[counter(c), counter(a)]);
+        metrics.update(0, 100.0, None);
+        metrics.update(1, 2.0, tags("share", "x"));
+        // Generation 3 has no hooks.
+        metrics.begin(4, &[counter(b)]);
+        metrics.update(0, 20.0, None);
+        metrics.update(1, 7.0, None);
+        let values = |summary: &BTreeMap<String, MetricSummary>| -> Vec<(String, f64)> {
+            let value = |(name, metric): (&String, &MetricSummary)| match metric.figures {
+                MetricFigures::Counter { value } => (name.clone(), value.0),
+                _ => unreachable!("counters only"),
+            };
+            summary.iter().map(value).collect()
+        };
+        let named = |values: &[(&str, f64)]| -> Vec<(String, f64)> {
+            values.iter().map(|(name, value)| (name.to_string(), *value)).collect()
+        };
+        assert_eq!(values(&metrics.summary()), named(&[("a", 3.0), ("b", 30.0), ("c", 100.0)]));
+        let parts = metrics.by_generation();
+        assert_eq!(parts.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(values(&parts[&1]), named(&[("a", 1.0), ("b", 10.0)]));
+        assert_eq!(values(&parts[&2]), named(&[("a", 2.0), ("c", 100.0)]));
+        assert_eq!(values(&parts[&4]), named(&[("b", 20.0)]));
+        assert_eq!(parts[&2]["a"].tagged.len(), 1);
+        assert_eq!(metrics.value("a", CustomValue::Count), Some((3.0, 2)));
+    }
+
+    #[test]
+    fn a_metric_keeps_its_kind_and_unit_over_all_generations() {
+        let mut metrics = CustomMetrics::new([declared("a", MetricKind::Counter)]);
+        metrics.begin(2, &[]);
+        let refused = metrics.check(&[declared("a", MetricKind::Gauge)]).unwrap_err();
+        let expected = "metric 'a' is a counter in this run and a gauge in the changed script: restart the run, or give the metric another name";
+        assert_eq!(refused, expected);
+        let unit = Some(MetricUnit::Bytes);
+        let histogram = MetricDeclaration { unit, ..declared("h", MetricKind::Histogram) };
+        metrics.declare(std::slice::from_ref(&histogram));
+        assert_eq!(metrics.check(std::slice::from_ref(&histogram)), Ok(()));
+        let refused = metrics.check(&[declared("h", MetricKind::Histogram)]).unwrap_err();
+        assert!(
+            refused.contains("a histogram in bytes in this run and a histogram in"),
+            "{refused}"
+        );
+        let many: Vec<_> =
+            (0..MAX_METRICS).map(|at| declared(&format!("m{at}"), MetricKind::Rate)).collect();
+        assert_eq!(metrics.check(&many[2..]), Ok(()));
+        assert!(metrics.check(&many).unwrap_err().starts_with("258 metrics over all generations"));
     }
 
     #[test]

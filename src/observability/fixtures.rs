@@ -12,8 +12,8 @@ use super::live::Live;
 use super::metrics::Measurements;
 use super::recorder::Recorder;
 use super::summary::{
-    CleanedSummary, OplogSummary, PreparedSummary, RunFacts, RunSettings, SilentClients, Summary,
-    TargetFacts,
+    CleanedSummary, GenerationSummary, OperationTotals, OplogSummary, PreparedSummary, RunFacts,
+    RunSettings, SilentClients, Summary, SupersededCounts, TargetFacts,
 };
 use super::thresholds::ThresholdSummary;
 use super::thresholds::metric::Unit;
@@ -337,6 +337,7 @@ pub fn facts() -> RunFacts {
         prepared: None,
         cleaned: None,
         metrics: BTreeMap::new(),
+        generations: Vec::new(),
         phases: vec![Duration::from_secs(1), Duration::from_secs(2)],
         setup: Duration::from_millis(3),
         teardown: Duration::from_millis(4),
@@ -348,6 +349,34 @@ pub fn facts() -> RunFacts {
         problems: Vec::new(),
         notes: Vec::new(),
     }
+}
+
+/// Returns two generations that have every key. The second is faster than the first.
+pub fn generations(summary: &Summary) -> Vec<GenerationSummary> {
+    let first = GenerationSummary {
+        number: 1,
+        script_hash: summary.run.script_hash.clone(),
+        ir_hash: summary.run.ir_hash.clone(),
+        params: summary.run.params.clone(),
+        modules: summary.run.modules.clone(),
+        started_s: 0.0,
+        clients: 3,
+        superseded: SupersededCounts { operations: 12, overdue: 1 },
+        closed_handles: 2,
+        totals: OperationTotals { reconnects: None, ..summary.totals.clone() },
+        service_us: summary.operations.values().find_map(|operation| operation.service_us),
+        operations: summary.operations.clone(),
+        iterations: summary.iterations.clone(),
+        metrics: summary.metrics.clone(),
+    };
+    let mut second = GenerationSummary { number: 2, started_s: 1.25, ..first.clone() };
+    second.totals.operations_per_s *= 1.5;
+    second.totals.counts.failed = 0;
+    second.superseded = SupersededCounts::default();
+    if let Some(service) = &mut second.service_us {
+        service.tail.p99 *= 0.5;
+    }
+    vec![first, second]
 }
 
 /// Returns a summary that has every key.
@@ -392,6 +421,7 @@ pub fn full_summary() -> Summary {
     });
     let histogram = summary.metrics.get_mut("app.histogram").unwrap();
     (histogram.unit, histogram.beyond_tags) = (Some(MetricUnit::Ns), 1);
+    summary.generations = generations(&summary);
     summary.silent_clients = Some(SilentClients { count: 1, first: vec!["editors/0".into()] });
     summary
 }

@@ -8,6 +8,11 @@ use crate::ir::units::nanoseconds;
 use crate::ir::{Phase, Section, StreamHeader};
 
 /// The phases and workloads that measurements are kept apart by, the same for all shards of a run.
+///
+/// A reload may add workloads and clients to a run. They come after those that are there, so that
+/// the numbers of clients and the indexes of workloads stay. Only the index of the run-wide client's
+/// workload moves, because it is the last. An index is therefore valid for the layout that returned
+/// it.
 #[derive(Debug)]
 pub struct Layout {
     pub header: Arc<StreamHeader>,
@@ -32,6 +37,21 @@ impl Layout {
             .collect();
         let late_bound_ns = nanoseconds(late_bound);
         Layout { header, phases, workload_of, late_bound_ns }
+    }
+
+    /// Returns the layout of the same run after a reload. The workloads of `header` begin with those
+    /// of this layout.
+    pub fn grown(&self, header: Arc<StreamHeader>) -> Layout {
+        Layout::new(header, self.phases.clone(), Duration::from_nanos(self.late_bound_ns))
+    }
+
+    /// Returns whether this layout has a workload or a client that `other` does not have.
+    pub(super) fn is_beyond(&self, other: &Layout) -> bool {
+        self.size() > other.size()
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.workloads(), self.workload_of.len())
     }
 
     pub fn phases(&self) -> &[Phase] {
@@ -71,6 +91,26 @@ impl Layout {
 
     pub(super) fn phase_name(&self, index: u16) -> Option<&str> {
         self.phases.get(usize::from(index)).map(|phase| phase.name.as_str())
+    }
+
+    /// Returns whether the summary's `totals` count what happens in a slot.
+    pub(super) fn is_recorded(&self, slot: usize) -> bool {
+        self.phases.get(slot).is_some_and(|phase| phase.record)
+    }
+
+    /// Returns the part of the time from time zero to `since_zero_ns` that is in recorded phases,
+    /// in nanoseconds.
+    pub(super) fn recorded_ns(&self, since_zero_ns: u64) -> u64 {
+        let mut left_ns = since_zero_ns;
+        let mut recorded_ns = 0;
+        for phase in &self.phases {
+            // The one phase of a run that declares none has no length.
+            let length_ns = if phase.duration_ns == 0 { u64::MAX } else { phase.duration_ns };
+            let spent_ns = left_ns.min(length_ns);
+            left_ns -= spent_ns;
+            recorded_ns += if phase.record { spent_ns } else { 0 };
+        }
+        recorded_ns
     }
 
     pub(super) fn slots(&self) -> usize {

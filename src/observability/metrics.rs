@@ -9,12 +9,12 @@ use super::breaks::{BreakStats, GrantedCounts};
 use super::delays::Delays;
 use super::disconnected::{Disconnected, ReopenedSummary};
 use super::distribution::Distribution;
-use super::failures::{Failures, Occurrences, StatusCounts};
+use super::failures::{Failures, Occurrences, StatusCounts, StatusKey};
 use super::layout::Layout;
 use super::merge::{Merge, merge_fields};
 use super::steps::StepsByName;
-use crate::ir::OperationType;
-use crate::ir::event::Unissued;
+use crate::ir::event::{IterationEvent, IterationOutcome, Unissued};
+use crate::ir::{CompletionEvent, CompletionStatus, OperationType};
 
 /// Counts of operations, which the summary has for each type of operation and in the totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,6 +72,39 @@ merge_fields!(OperationStats {
 });
 
 impl OperationStats {
+    /// Adds an operation that has ended.
+    pub(super) fn add(&mut self, event: &CompletionEvent) {
+        let execution = &event.execution;
+        self.total_counts.degraded += u64::from(execution.degraded);
+        self.counts.retries += u64::from(event.retries);
+        if let Some(granted) = &execution.granted {
+            self.granted.get_or_insert_default().add(granted);
+        }
+        match &execution.status {
+            CompletionStatus::Succeeded(status) => {
+                *self.statuses.entry(StatusKey::Status(*status)) += 1;
+            }
+            CompletionStatus::Failed(failure) => {
+                let key = StatusKey::of(failure);
+                *self.statuses.entry(key) += 1;
+                *self.failures.entry(key) += 1;
+                self.counts.failed += 1;
+            }
+            CompletionStatus::Skipped { .. } => {
+                self.counts.skipped += 1;
+                return;
+            }
+            CompletionStatus::Cut => {
+                self.counts.cut += 1;
+                return;
+            }
+        }
+        self.service.record(event.times.service_ns());
+        self.response.record(event.times.response_ns());
+        self.total_counts.short_reads += u64::from(execution.short_read);
+        self.bytes.merge(&execution.bytes);
+    }
+
     /// Returns the number of operations that were sent: succeeded and failed.
     pub fn count(&self) -> u64 {
         self.service.count()
@@ -111,6 +144,22 @@ pub struct IterationStats {
 }
 
 merge_fields!(IterationStats { service, response, counts });
+
+impl IterationStats {
+    /// Adds an iteration that has ended or was dropped.
+    pub(super) fn add(&mut self, event: &IterationEvent) {
+        match event.outcome {
+            IterationOutcome::Finished => {
+                self.service.record(event.ended_ns.saturating_sub(event.started_ns));
+                self.response.record(event.ended_ns.saturating_sub(event.due_ns));
+                self.counts.late += u64::from(event.eligible_ns > event.due_ns);
+            }
+            IterationOutcome::Skipped => self.counts.skipped += 1,
+            IterationOutcome::Cut => self.counts.cut += 1,
+            IterationOutcome::Dropped => self.counts.dropped += 1,
+        }
+    }
+}
 
 /// The measurements of one workload in one phase. A part that was never used takes no memory.
 #[derive(Clone, Debug, Default)]
@@ -239,7 +288,7 @@ pub struct ConnectionStats {
     pub reconnects: Vec<u64>,
     pub failed_clients: u64,
     /// Failed clients that gave up before the phases had ended.
-    pub failed_measuring: u64,
+    pub failed_measuring: BTreeSet<u32>,
     /// The first few clients that gave up, with the reason.
     pub first_failed: Vec<(u32, String)>,
     pub cleanup: Cleanup,
@@ -263,7 +312,7 @@ impl ConnectionStats {
     fn merge(&mut self, other: ConnectionStats) {
         self.reconnects.merge(&other.reconnects);
         self.failed_clients += other.failed_clients;
-        self.failed_measuring += other.failed_measuring;
+        self.failed_measuring.extend(other.failed_measuring);
         self.first_failed.extend(other.first_failed);
         self.first_failed.sort();
         self.first_failed.truncate(FIRST_CLIENTS);
@@ -306,8 +355,33 @@ impl Measurements {
         }
     }
 
-    /// Adds what another shard of the same run measured.
-    pub fn merge(&mut self, other: Measurements) {
+    /// Takes a layout to which a reload has added workloads or clients, and keeps what was measured.
+    pub fn follow(&mut self, layout: Arc<Layout>) {
+        let (before, after) = (self.layout.workloads(), layout.workloads());
+        debug_assert!(after >= before && layout.slots() == self.layout.slots());
+        if after > before {
+            let measured = std::mem::take(&mut self.workloads);
+            self.workloads = vec![WorkloadStats::default(); layout.slots() * after];
+            for (at, stats) in measured.into_iter().enumerate() {
+                let (slot, workload) = (at / before, at % before);
+                self.workloads[slot * after + moved(workload, before, after)] = stats;
+            }
+            let reconnects = std::mem::replace(&mut self.connections.reconnects, vec![0; after]);
+            for (workload, count) in reconnects.into_iter().enumerate() {
+                self.connections.reconnects[moved(workload, before, after)] = count;
+            }
+        }
+        self.layout = layout;
+    }
+
+    /// Adds what another shard of the same run measured. Either may have ended before a reload that
+    /// the other has followed.
+    pub fn merge(&mut self, mut other: Measurements) {
+        if other.layout.is_beyond(&self.layout) {
+            self.follow(other.layout.clone());
+        } else if self.layout.is_beyond(&other.layout) {
+            other.follow(self.layout.clone());
+        }
         self.workloads.merge(&other.workloads);
         self.phases.merge(&other.phases);
         self.connections.merge(other.connections);
@@ -336,8 +410,12 @@ impl Measurements {
     /// Returns whether every client gave up reconnecting while the phases were measured.
     pub fn lost_all_clients(&self) -> bool {
         let header = &self.layout.header;
-        let clients = u64::from(header.active_count().min(header.workload_clients()));
-        clients > 0 && self.connections.failed_measuring >= clients
+        let mut clients = header
+            .active_clients()
+            .filter(|client| header.workload_of(*client).is_some())
+            .peekable();
+        let failed = &self.connections.failed_measuring;
+        clients.peek().is_some() && clients.all(|client| failed.contains(&client))
     }
 
     /// Returns the recorded phases, merged into one.
@@ -349,6 +427,12 @@ impl Measurements {
 
     /// Returns the slots of the recorded phases.
     pub(super) fn recorded(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..).zip(self.layout.phases()).filter(|(_, phase)| phase.record).map(|(slot, _)| slot)
+        (0..self.layout.phases().len()).filter(|slot| self.layout.is_recorded(*slot))
     }
+}
+
+/// Returns the index of a workload after the number of workloads has grown. The run-wide client's is
+/// the last.
+fn moved(workload: usize, before: usize, after: usize) -> usize {
+    if workload + 1 == before { after - 1 } else { workload }
 }

@@ -13,6 +13,11 @@ pub mod exit;
 pub mod failures;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+mod generation_stats;
+pub mod generations;
+#[cfg(test)]
+mod generations_tests;
 mod layout;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod live;
@@ -49,6 +54,8 @@ mod trust_tests;
 pub use custom_metrics::{CustomMetrics, MetricSummary};
 pub use distribution::Distribution;
 pub use exit::ExitReason;
+pub use generation_stats::GenerationShard;
+pub use generations::{GenerationFacts, GenerationFigures, GenerationSummary, Generations};
 pub use layout::Layout;
 pub use live::Live;
 pub use metrics::Measurements;

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::failures::{OperationRecord, StatusKey};
+use super::generation_stats::GenerationShard;
 use super::layout::Layout;
 use super::live::LiveShard;
-use super::merge::Merge;
 use super::metrics::Measurements;
 use super::step_recorder::StepRecorder;
 use crate::ir::Late;
-use crate::ir::event::{BreakEvent, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome};
+use crate::ir::event::{
+    BreakEvent, HEARTBEAT_PERIOD_NS, IterationEvent, IterationOutcome, MoveEvent,
+};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Due, Event, EventSink, HandleOperation, HandleRef,
     OpenOperation, OperationKind, Section,
@@ -28,13 +30,27 @@ pub struct Recorder {
     /// name the file.
     paths: HashMap<(u32, HandleRef), SharePath>,
     steps: StepRecorder,
+    /// The figures by generation. None if the run is not watched.
+    generations: Option<Arc<GenerationShard>>,
 }
 
 impl Recorder {
     pub fn new(layout: Arc<Layout>, live: Arc<LiveShard>) -> Recorder {
         let measurements = Measurements::new(layout.clone());
         let (paths, steps) = (HashMap::new(), StepRecorder::default());
-        Recorder { layout, measurements, live, paths, steps }
+        Recorder { layout, measurements, live, paths, steps, generations: None }
+    }
+
+    /// Returns a recorder that counts by generation too.
+    pub fn with_generations(self, generations: Arc<GenerationShard>) -> Recorder {
+        Recorder { generations: Some(generations), ..self }
+    }
+
+    /// Takes a layout to which a reload has added workloads or clients. Must be called before the
+    /// first event of such a client.
+    pub fn follow(&mut self, layout: Arc<Layout>) {
+        self.measurements.follow(layout.clone());
+        self.layout = layout;
     }
 
     /// Returns the measurements so far.
@@ -59,35 +75,28 @@ impl Recorder {
         if let Some(reopened) = &event.execution.reopened {
             self.measurements.phase_mut(slot).reopened.add(reopened);
         }
-        let stats =
-            self.measurements.workload_mut(slot, workload).operation(event.operation_type());
-        stats.total_counts.degraded += u64::from(event.execution.degraded);
-        stats.counts.retries += u64::from(event.retries);
-        if let Some(granted) = &event.execution.granted {
-            stats.granted.get_or_insert_default().add(granted);
+        let stats = self.measurements.workload_mut(slot, workload);
+        stats.operation(event.operation_type()).add(&event);
+        if let Some(generations) =
+            self.generations.as_ref().filter(|_| self.layout.is_recorded(slot))
+        {
+            generations.completed(&event);
         }
         match &event.execution.status {
-            CompletionStatus::Succeeded(status) => {
-                *stats.statuses.entry(StatusKey::Status(*status)) += 1;
-                self.sent(slot, workload, &event, false);
-            }
+            CompletionStatus::Succeeded(_) => self.sent(slot, workload, &event, false),
             CompletionStatus::Failed(failure) => {
                 let key = StatusKey::of(failure);
-                *stats.statuses.entry(key) += 1;
-                *stats.failures.entry(key) += 1;
-                stats.counts.failed += 1;
                 self.sent(slot, workload, &event, true);
                 let path = path(&self.paths, &event).map(SharePath::as_str);
                 let found = self.measurements.phase_mut(slot).failures.entry(key);
                 found.add(|| OperationRecord::new(&event, path, &self.layout));
             }
             CompletionStatus::Skipped { .. } => {
-                stats.counts.skipped += 1;
                 let path = path(&self.paths, &event).map(SharePath::as_str);
                 let skipped = &mut self.measurements.phase_mut(slot).skipped;
                 skipped.add(|| OperationRecord::new(&event, path, &self.layout));
             }
-            CompletionStatus::Cut => stats.counts.cut += 1,
+            CompletionStatus::Cut => {}
         }
         self.steps.completed(&event, &mut self.measurements);
         self.follow_handle(event);
@@ -101,11 +110,6 @@ impl Recorder {
             stats.drops |= late == Late::Drop;
         }
         let (open_loop, drops) = (stats.open_loop, stats.drops);
-        let stats = stats.operation(event.operation_type());
-        stats.service.record(service_ns);
-        stats.response.record(event.times.response_ns());
-        stats.total_counts.short_reads += u64::from(event.execution.short_read);
-        stats.bytes.merge(&event.execution.bytes);
         self.live.add_operation(failed);
         self.delays(slot, event);
 
@@ -182,26 +186,31 @@ impl Recorder {
         let slot = self.layout.slot(Section::Iteration, event.phase);
         let workload = self.layout.workload(event.client_idx);
         let stats = self.measurements.workload_mut(slot, workload);
-        let stats = stats.iterations.get_or_insert_default();
+        stats.iterations.get_or_insert_default().add(event);
+        if let Some(generations) =
+            self.generations.as_ref().filter(|_| self.layout.is_recorded(slot))
+        {
+            generations.iteration(event);
+        }
         // A cut or dropped iteration does not show whether its client would have sent something.
         match event.outcome {
             IterationOutcome::Skipped => {
-                stats.counts.skipped += 1;
                 self.measurements.silent.insert(event.client_idx);
             }
             IterationOutcome::Finished => {
-                stats.service.record(event.ended_ns.saturating_sub(event.started_ns));
-                stats.response.record(event.ended_ns.saturating_sub(event.due_ns));
-                stats.counts.late += u64::from(event.eligible_ns > event.due_ns);
                 self.measurements.silent.remove(&event.client_idx);
             }
-            IterationOutcome::Cut => stats.counts.cut += 1,
-            IterationOutcome::Dropped => {
-                stats.counts.dropped += 1;
-                self.measurements.phase_mut(slot).behind += 1;
-            }
+            IterationOutcome::Cut => {}
+            IterationOutcome::Dropped => self.measurements.phase_mut(slot).behind += 1,
         }
         self.steps.iteration(event, &mut self.measurements);
+    }
+
+    fn moved(&mut self, moved: &MoveEvent) {
+        self.measurements.connections.cleanup.failed += u64::from(moved.failed);
+        if let Some(generations) = &self.generations {
+            generations.moved(moved, &self.layout);
+        }
     }
 
     fn broken(&mut self, event: &BreakEvent) {
@@ -221,7 +230,14 @@ impl EventSink for Recorder {
         match event {
             // The progress line counts these through `Live`.
             Event::Connected { .. } | Event::Prepared { .. } => {}
-            Event::Reloaded { .. } | Event::Moved(_) | Event::Superseded { .. } => {}
+            // The shard has called `follow`, if the layout has grown.
+            Event::Reloaded { .. } => {}
+            Event::Moved(moved) => self.moved(&moved),
+            Event::Superseded { generation, operations, overdue } => {
+                if let Some(generations) = &self.generations {
+                    generations.superseded(generation, operations, overdue);
+                }
+            }
             Event::Break(event) => self.broken(&event),
             Event::GaveUp { clients, measuring } => {
                 let connections = &mut self.measurements.connections;
@@ -247,7 +263,9 @@ impl EventSink for Recorder {
             }
             Event::ClientFailed { client_idx, measuring, reason } => {
                 let connections = &mut self.measurements.connections;
-                connections.failed_measuring += u64::from(measuring);
+                if measuring {
+                    connections.failed_measuring.insert(client_idx);
+                }
                 connections.add_failed_client(client_idx, reason);
                 self.steps.client_failed(client_idx, &mut self.measurements);
             }

@@ -41,6 +41,18 @@ pub fn percent_above(bound: f64, part: u128, whole: u128) -> String {
     }) + " %"
 }
 
+/// Returns the change from `before` to `after` in percent, with its sign. Only no change at all is
+/// printed as 0 %. Returns None if `before` is zero.
+pub fn change(before: f64, after: f64) -> Option<String> {
+    if before == 0.0 {
+        return None;
+    }
+    let percent = 100.0 * (after - before) / before;
+    let decimals = if percent.abs() < 100.0 { 1 } else { 0 };
+    let sign = if percent > 0.0 { "+" } else { "" };
+    Some(format!("{sign}{} %", nonzero(percent, decimals)))
+}
+
 /// Returns the number that a text of this module stands for; `NaN` for any other text.
 pub fn value(text: &str) -> f64 {
     text.parse().unwrap_or(f64::NAN)

@@ -94,6 +94,7 @@ impl Summary {
                 .collect(),
             teardown: section(measurements, layout.setup() + 1, facts.teardown),
             workloads,
+            generations: facts.generations,
             failed_clients: failed_clients(measurements),
             silent_clients: silent_clients(measurements),
             cleanup: connections.cleanup,
@@ -266,9 +267,8 @@ fn delays(stats: &PhaseStats) -> DelaySummary {
     }
 }
 
-fn totals(merged: &WorkloadStats, duration: Duration) -> OperationTotals {
-    let mut totals =
-        OperationTotals { duration_s: seconds(duration), ..OperationTotals::default() };
+pub(super) fn totals(merged: &WorkloadStats, duration: Duration) -> OperationTotals {
+    let mut totals = OperationTotals::default();
     for (operation, stats) in merged.operations() {
         totals.operations += stats.count();
         totals.counts.merge(&stats.counts);
@@ -280,6 +280,12 @@ fn totals(merged: &WorkloadStats, duration: Duration) -> OperationTotals {
         }
     }
     totals.succeeded = totals.operations.saturating_sub(totals.counts.failed);
+    with_rate(totals, duration)
+}
+
+/// Returns the totals with the time that they are over, and their rate.
+pub(super) fn with_rate(mut totals: OperationTotals, duration: Duration) -> OperationTotals {
+    totals.duration_s = seconds(duration);
     if !duration.is_zero() {
         let rate = totals.operations as f64 / duration.as_secs_f64();
         totals.operations_per_s = (rate * 1e3).round() / 1e3;
@@ -287,7 +293,7 @@ fn totals(merged: &WorkloadStats, duration: Duration) -> OperationTotals {
     totals
 }
 
-fn operations(merged: &WorkloadStats) -> Operations {
+pub(super) fn operations(merged: &WorkloadStats) -> Operations {
     merged.operations().map(|(operation, stats)| (operation, of_operation(stats))).collect()
 }
 
@@ -304,7 +310,7 @@ fn of_operation(stats: &OperationStats) -> OperationSummary {
     }
 }
 
-fn iterations(stats: Option<&IterationStats>) -> Iterations {
+pub(super) fn iterations(stats: Option<&IterationStats>) -> Iterations {
     Iterations {
         count: stats.map_or(0, |stats| stats.service.count()),
         counts: stats.map_or_else(IterationCounts::default, |stats| stats.counts),
@@ -346,6 +352,6 @@ fn failed_clients(measurements: &Measurements) -> Option<FailedClients> {
     })
 }
 
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e6
 }

@@ -14,6 +14,9 @@ use super::disconnected::{DisconnectedSummary, ReopenedSummary};
 pub use super::distribution::{Tail, Times};
 use super::exit::{ExitReason, exit_code};
 pub use super::failures::{FailureGroup, Occurrences, OperationRecord};
+pub use super::generation_stats::SupersededCounts;
+pub use super::generations::GenerationSummary;
+use super::merge::Merge;
 pub use super::metrics::{Cleanup, IterationCounts, OperationCounts, TotalCounts};
 pub use super::steps::{StepCounts, StepSummary, Steps};
 use super::text::counted;
@@ -48,6 +51,8 @@ pub struct RunFacts {
     pub cleaned: Option<CleanedSummary>,
     /// The metrics that the script declared, by name.
     pub metrics: BTreeMap<String, MetricSummary>,
+    /// The generations of the stream, if the run is watched.
+    pub generations: Vec<GenerationSummary>,
     /// How long each phase really took, in the order of the phases; those
     /// never reached may be missing.
     pub phases: Vec<Duration>,
@@ -171,6 +176,10 @@ pub struct Summary {
     pub teardown: Option<SectionSummary>,
     /// Workloads in the order in which they were declared, over the recorded phases.
     pub workloads: Vec<WorkloadSummary>,
+    /// Generations of the stream in their order: one for each time that it was loaded; absent
+    /// without `--watch`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<GenerationSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_clients: Option<FailedClients>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,6 +262,18 @@ pub struct OperationTotals {
     pub operations_per_s: f64,
 }
 
+impl OperationTotals {
+    /// Adds the counts of other operations of the same run.
+    pub(super) fn add_counts(&mut self, other: &OperationTotals) {
+        self.operations += other.operations;
+        self.succeeded += other.succeeded;
+        self.counts.merge(&other.counts);
+        self.total_counts.merge(&other.total_counts);
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+    }
+}
+
 /// Figures by type of operation; a type without operations is absent.
 pub type Operations = BTreeMap<OperationType, OperationSummary>;
 
@@ -284,6 +305,24 @@ pub struct OperationSummary {
     /// operation was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_us: Option<Times>,
+}
+
+impl OperationSummary {
+    /// Adds the counts of other operations of this type.
+    pub(super) fn add_counts(&mut self, other: &OperationSummary) {
+        self.count += other.count;
+        self.counts.merge(&other.counts);
+        self.bytes += other.bytes;
+        for (name, count) in &other.granted {
+            *self.granted.entry(name.clone()).or_default() += count;
+        }
+        for (name, count) in &other.create_actions {
+            *self.create_actions.entry(name).or_default() += count;
+        }
+        for (name, count) in &other.statuses {
+            *self.statuses.entry(name.clone()).or_default() += count;
+        }
+    }
 }
 
 /// The parts of the times of operations, each absent where it was not measured.
@@ -328,6 +367,12 @@ impl Iterations {
     /// Returns the number of iterations, however they ended.
     pub fn all(&self) -> u64 {
         self.count + self.counts.unfinished()
+    }
+
+    /// Adds the counts of other iterations.
+    pub(super) fn add_counts(&mut self, other: &Iterations) {
+        self.count += other.count;
+        self.counts.merge(&other.counts);
     }
 }
 

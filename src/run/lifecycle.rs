@@ -50,7 +50,6 @@ use crate::scheduler::{
     CutReason, Feeds, Permits, PhaseSpan, Precision, RealClock, Shard, Stage, StageCoordinator,
     Timeline,
 };
-use crate::script::Hooks;
 
 /// Maximum number of operations queued over all clients, and for one client.
 const LOOKAHEAD_TOTAL: usize = 262_144;
@@ -350,7 +349,7 @@ impl Run<'_> {
         for (index, feed) in feeds.into_iter().enumerate() {
             let sink = ShardSink {
                 recorder: Recorder::new(self.layout.clone(), self.live.shard(index)),
-                hooks: self.hooks.hooks.as_ref().and_then(Hooks::tap),
+                hooks: self.hooks.tap(),
                 oplog: self.oplog.as_ref().and_then(Oplog::tap),
                 made: self.made.as_ref().map(MadeTracker::tap),
                 live: self.live.clone(),
@@ -467,6 +466,10 @@ impl Run<'_> {
         }
         let mut facts = self.facts(measurements);
         (facts.hook_events, facts.metrics) = (hooks.events, hooks.metrics);
+        let mut by_generation = hooks.by_generation;
+        for generation in &mut facts.generations {
+            generation.metrics = by_generation.remove(&generation.number).unwrap_or_default();
+        }
         // What was left behind does not change the exit code, as failures in teardown do not.
         if let Some(Cleaning { summary, interrupted }) = cleaned {
             facts.cleaned = Some(summary);
@@ -568,6 +571,7 @@ impl Run<'_> {
             prepared: self.prepared,
             cleaned: None,
             metrics: Default::default(),
+            generations: Vec::new(),
             generators: self.generators,
             setup: spent([Stage::RunSetup, Stage::Setup]),
             teardown: spent([Stage::Teardown, Stage::RunTeardown]),

@@ -29,7 +29,6 @@ impl StageDisplay {
 
     /// Shows a comparison of two generations in the progress line of a terminal, until it is None
     /// again.
-    #[allow(dead_code, reason = "TO REMOVE AT THE MERGE: the reload of a run calls it")]
     pub fn compare(&self, comparison: Option<String>) {
         self.progress.compare(comparison);
     }

@@ -68,6 +68,20 @@ impl ThresholdChecks {
         }
     }
 
+    /// Replaces the thresholds by those that [`all`] returns for the next generation of the stream.
+    /// They are judged by everything that the run has measured. Each shard then has to replace its
+    /// handle by that of [`ThresholdChecks::shard`].
+    pub fn replace(&mut self, thresholds: Vec<Threshold>, layout: &Arc<Layout>, shards: usize) {
+        let before = self.watch.take();
+        self.watch = Watch::new(&thresholds, layout.clone(), shards).map(|watch| match &before {
+            Some(before) => watch.continuing(before),
+            None => watch,
+        });
+        self.thresholds = thresholds;
+        // Nobody answers the previous handles, so the shards are asked again when it is time.
+        self.heard = true;
+    }
+
     /// Returns the handle with which a shard answers; None if no threshold may end the run.
     pub fn shard(&self, shard: usize) -> Option<Arc<WatchedShard>> {
         self.watch.as_ref()?.shard(shard)
@@ -119,7 +133,8 @@ impl ThresholdChecks {
     }
 
     /// Returns the outcome of each threshold, given how long each phase lasted. A threshold that
-    /// ended the run has failed, whatever its value became with the last operations.
+    /// ended the run has failed, whatever its value became with the last operations, and even if a
+    /// reload has removed it since.
     pub fn outcomes(
         &self,
         measurements: &Measurements,
@@ -127,14 +142,110 @@ impl ThresholdChecks {
         custom: CustomReader<'_>,
     ) -> Vec<ThresholdOutcome> {
         let mut outcomes = outcomes(&self.thresholds, measurements, phases, custom);
-        for outcome in &mut outcomes {
-            let ended = self.ended_by.iter().find(|ended| ended.threshold == outcome.threshold);
-            if let Some(ended) = ended {
-                let after = nonzero(self.ended.as_secs_f64(), 1);
-                let when = format!("ended the run after {after} s");
-                *outcome = ThresholdOutcome { reason: Some(when), ..ended.clone() };
+        for ended in &self.ended_by {
+            let after = nonzero(self.ended.as_secs_f64(), 1);
+            let when = format!("ended the run after {after} s");
+            let ended = ThresholdOutcome { reason: Some(when), ..ended.clone() };
+            let mut same = outcomes
+                .iter_mut()
+                .filter(|outcome| outcome.threshold == ended.threshold)
+                .peekable();
+            match same.peek() {
+                Some(_) => same.for_each(|outcome| *outcome = ended.clone()),
+                None => outcomes.push(ended),
             }
         }
         outcomes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Event, EventSink};
+    use crate::observability::fixtures::{self, completion, failed, read};
+    use crate::protocol::NtStatus;
+
+    const LASTED: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(10)];
+
+    /// Returns the thresholds of a stream, each of which may end the run, and of the command line.
+    fn stated(of_stream: &[&str], typed: &[&str]) -> Vec<Threshold> {
+        let stated = |expression: &&str| StatedThreshold {
+            expression: expression.to_string(),
+            place: "s.lua:1".into(),
+            phase: None,
+            workload: None,
+            abort_after_ns: Some(0),
+        };
+        let thresholds = of_stream.iter().map(stated).collect();
+        let header = StreamHeader { thresholds, ..StreamHeader::default() };
+        let typed: Vec<String> = typed.iter().map(|expression| expression.to_string()).collect();
+        all(&header, &typed, &CustomKinds::default()).unwrap()
+    }
+
+    fn none(_: &str, _: crate::observability::thresholds::CustomValue) -> Option<(f64, u64)> {
+        None
+    }
+
+    /// Returns the measurements of a run in which 200 operations failed.
+    fn measured() -> Measurements {
+        let mut recorder = fixtures::recorder();
+        for seq in 0..200 {
+            let event = completion(0, seq, read(1), failed(NtStatus::ACCESS_DENIED));
+            recorder.event(Event::Completed(event));
+        }
+        recorder.finish()
+    }
+
+    fn texts(outcomes: &[ThresholdOutcome]) -> Vec<(&str, bool)> {
+        outcomes.iter().map(|outcome| (&*outcome.threshold.text, outcome.pass)).collect()
+    }
+
+    #[test]
+    fn a_reload_replaces_the_thresholds_of_the_stream_and_all_are_judged_by_the_whole_run() {
+        let layout = fixtures::layout();
+        let typed = ["all.count > 100"];
+        let before = stated(&["read.count < 5"], &typed);
+        let mut checks = ThresholdChecks::new(before, &layout, 1);
+        checks.asked_ns = Some(7);
+        checks.heard = false;
+        checks.replace(stated(&["read.count > 199"], &typed), &layout, 1);
+        assert_eq!((checks.asked_ns, checks.heard), (Some(7), true), "the time goes on");
+        let outcomes = checks.outcomes(&measured(), &LASTED, &none);
+        assert_eq!(texts(&outcomes), [("read.count > 199", true), ("all.count > 100", true)]);
+    }
+
+    #[test]
+    fn a_threshold_that_ended_the_run_is_reported_although_a_reload_removed_it() {
+        let layout = fixtures::layout();
+        let mut checks = ThresholdChecks::new(stated(&["errors.rate < 1%"], &[]), &layout, 1);
+        let mut ended = checks.outcomes(&measured(), &LASTED, &none);
+        checks.ended_by.append(&mut ended);
+        checks.ended = Duration::from_secs(6);
+        checks.replace(stated(&[], &["all.count > 100"]), &layout, 1);
+        let outcomes = checks.outcomes(&measured(), &LASTED, &none);
+        assert_eq!(texts(&outcomes), [("all.count > 100", true), ("errors.rate < 1%", false)]);
+        assert_eq!(outcomes[1].reason.as_deref(), Some("ended the run after 6.0 s"));
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_counts_for_a_threshold_that_a_reload_keeps() {
+        let layout = fixtures::layout();
+        let mut checks = ThresholdChecks::new(stated(&["errors.rate < 1%"], &[]), &layout, 2);
+        let failing = |checks: &mut ThresholdChecks| {
+            let failing = checks.watch.as_mut().unwrap().failing(&LASTED, &none);
+            failing.iter().map(|outcome| outcome.threshold.text.clone()).collect::<Vec<_>>()
+        };
+        checks.watch.as_ref().unwrap().ask();
+        checks.shard(0).unwrap().after_event(&measured());
+        checks.replace(stated(&["write.count > 5", "errors.rate < 1%"], &[]), &layout, 2);
+        assert_eq!(failing(&mut checks), ["errors.rate < 1%"]);
+        checks.replace(stated(&["errors.rate < 2%"], &[]), &layout, 2);
+        assert_eq!(failing(&mut checks), [""; 0]);
+        checks.watch.as_ref().unwrap().ask();
+        checks.shard(1).unwrap().after_event(&measured());
+        assert_eq!(failing(&mut checks), ["errors.rate < 2%"]);
+        checks.replace(stated(&[], &["all.count > 100"]), &layout, 2);
+        assert!(checks.shard(0).is_none(), "no threshold may end the run");
     }
 }

@@ -18,7 +18,8 @@ use super::declared::{
 use super::error::ScriptError;
 use super::given_parameters::GivenParameters;
 use super::handles::MAX_OPEN;
-use super::hooks::hook_state::{GiveUp, HookState};
+use super::hooks::hook_state::HookState;
+use super::hooks::succession::HookSuccession;
 use super::host::ScriptHost;
 use super::location::ScriptLocation;
 use super::open_loop::OpenLoop;
@@ -140,11 +141,11 @@ fn load(
 pub(super) fn load_for_hooks(
     options: &ScriptOptions,
     header: &StreamHeader,
-    give_up: Arc<GiveUp>,
+    succession: &HookSuccession,
 ) -> Result<((Vm, Rc<HookState>), Declared), ScriptError> {
     let mut options = options.clone();
     options.limits.memory_bytes = options.limits.memory_of_hooks();
-    let state = Rc::new(HookState::new(give_up));
+    let state = Rc::new(HookState::new(succession.give_up(), succession.metrics()));
     let (loaded, result) = load(&options, ClientPartition::WHOLE, Some(Rc::clone(&state)))?;
     result?;
     let Loaded { vm, declared, path, source, .. } = loaded;

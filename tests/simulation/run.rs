@@ -114,6 +114,7 @@ impl Outcome {
             hook_events: HookEvents::default(),
             oplog: None,
             metrics: Default::default(),
+            generations: Vec::new(),
         };
         let summary = Summary::new(facts, &self.measurements);
         Format::Summary.check(&serde_json::to_value(&summary).expect("a summary is JSON"));

@@ -7,7 +7,7 @@ use super::super::breaks::GrantedCounts;
 use super::super::failures::{MAX_MESSAGE_CHARS, StatusKey};
 use super::super::layout::Layout;
 use super::tap::{Completed, LogRecord};
-use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent};
+use crate::ir::event::{BreakEnd, BreakEvent, FIRST_GENERATION, IterationEvent};
 use crate::ir::{CompletionStatus, Failure, OperationType, Section, Step};
 use crate::protocol::{Break, Caching, Durable, Granted, NtStatus, SharePath};
 
@@ -101,6 +101,12 @@ pub(super) struct OperationLine<'a> {
     /// The caching that an open was granted; absent where the backend does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     granted: Option<Box<GrantedPart>>,
+    /// The generation of the stream that it belongs to, from 2: the number of times that the run
+    /// has loaded its stream. Absent of the first, in which every operation of a run without
+    /// `--watch` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = 2)))]
+    generation: Option<u32>,
 }
 
 /// A step of a client.
@@ -268,6 +274,12 @@ pub(super) struct DroppedLine<'a> {
     due_ns: u64,
     /// When its client was ready for it.
     eligible_ns: u64,
+    /// The generation of the stream that it belongs to, from 2: the number of times that the run
+    /// has loaded its stream. Absent of the first, in which every iteration of a run without
+    /// `--watch` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = 2)))]
+    generation: Option<u32>,
 }
 
 pub(super) fn line<'a>(record: &'a LogRecord, layout: &'a Layout) -> LogLine<'a> {
@@ -342,6 +354,7 @@ fn operation<'a>(record: &'a Completed, layout: &'a Layout) -> OperationLine<'a>
         retries: record.retries,
         blocked_ns: Some(times.blocked_ns).filter(|blocked_ns| *blocked_ns > 0),
         granted: record.granted.as_deref().map(granted).map(Box::new),
+        generation: later(record.generation),
     }
 }
 
@@ -398,7 +411,13 @@ fn dropped<'a>(event: &IterationEvent, layout: &'a Layout) -> DroppedLine<'a> {
         iteration: event.iteration,
         due_ns: event.due_ns,
         eligible_ns: event.eligible_ns,
+        generation: later(event.generation),
     }
+}
+
+/// Returns the number of a generation after the first.
+fn later(generation: u32) -> Option<u32> {
+    (generation > FIRST_GENERATION).then_some(generation)
 }
 
 fn hex(bytes: &[u8]) -> String {

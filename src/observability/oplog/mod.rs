@@ -14,9 +14,9 @@ mod writer;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ pub struct Oplog {
     /// The sender that each tap clones. `finish` drops it, so that the thread ends.
     queue: Option<SyncSender<Vec<LogRecord>>>,
     counts: Arc<LineCounts>,
+    layout: Arc<Mutex<Arc<Layout>>>,
     ended: Receiver<io::Result<()>>,
     finished: bool,
 }
@@ -76,8 +77,9 @@ impl Oplog {
         let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
         let (ending, ended) = mpsc::sync_channel(1);
         let counts = Arc::new(LineCounts::default());
+        let layout = Arc::new(Mutex::new(layout));
         let work = {
-            let counts = counts.clone();
+            let (counts, layout) = (counts.clone(), layout.clone());
             move || {
                 lower_priority();
                 let written = writer::write(file, &queued, &layout, &counts);
@@ -85,7 +87,8 @@ impl Oplog {
                 let _ = ending.try_send(written);
             }
         };
-        let oplog = Oplog { path, identity, queue: Some(queue), counts, ended, finished: false };
+        let queue = Some(queue);
+        let oplog = Oplog { path, identity, queue, counts, layout, ended, finished: false };
         thread::Builder::new().name("oplog".into()).spawn(work)?;
         Ok(oplog)
     }
@@ -94,6 +97,12 @@ impl Oplog {
     pub fn tap(&self) -> Option<OplogTap> {
         let queue = self.queue.clone()?;
         Some(OplogTap::new(queue, self.counts.clone()))
+    }
+
+    /// Takes a layout to which a reload has added workloads or clients. Must be called before the
+    /// first event of such a client.
+    pub fn follow(&self, layout: Arc<Layout>) {
+        *self.layout.lock().unwrap_or_else(PoisonError::into_inner) = layout;
     }
 
     /// Waits until everything queued is written, for at most `bound`. Every tap must have been

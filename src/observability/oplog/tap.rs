@@ -51,6 +51,7 @@ pub(super) struct Completed {
     pub bytes: u64,
     pub retries: u32,
     pub granted: Option<Box<Granted>>,
+    pub generation: u32,
 }
 
 impl Completed {
@@ -71,6 +72,7 @@ impl Completed {
             bytes: execution.bytes,
             retries: event.retries,
             granted: execution.granted.clone(),
+            generation: event.generation,
         }
     }
 }

@@ -9,7 +9,7 @@ use smbench_test_support::Format;
 use super::super::fixtures::{self, OK, completion};
 use super::super::schema;
 use super::*;
-use crate::ir::event::{BreakEnd, BreakEvent, IterationOutcome};
+use crate::ir::event::{BreakEnd, BreakEvent, IterationEvent, IterationOutcome};
 use crate::ir::{CompletionStatus, Event, Failure, Section, Step};
 use crate::protocol::{Caching, Durable, LeaseState, NtStatus};
 
@@ -23,6 +23,7 @@ pub(in crate::observability) fn full() -> Vec<Value> {
     opened.operation.step =
         Some(Arc::new(Step { name: "save".into(), number: 2, outer: Some(session) }));
     opened.times.blocked_ns = 7;
+    opened.generation = 2;
     opened.execution.granted = fixtures::granted(Caching::Lease(LeaseState::RWH));
     if let Some(lease) =
         opened.execution.granted.as_mut().and_then(|granted| granted.lease.as_mut())
@@ -45,7 +46,10 @@ pub(in crate::observability) fn full() -> Vec<Value> {
         )),
         Event::Break(Box::new(fixtures::oplock_break(1, BreakEnd::Refused))),
         Event::Break(Box::new(fixtures::lease_break(1, BreakEnd::NotAsked))),
-        Event::Iteration(fixtures::iteration(0, IterationOutcome::Dropped)),
+        Event::Iteration(IterationEvent {
+            generation: 3,
+            ..fixtures::iteration(0, IterationOutcome::Dropped)
+        }),
     ])
 }
 
@@ -102,6 +106,35 @@ fn the_schema_of_the_operation_log_refuses_names_and_numbers_that_no_line_has() 
         *spoiled.pointer_mut(at).unwrap() = wrong;
         assert!(!Format::OperationLog.errors(&spoiled).is_empty(), "{at}: {spoiled}");
     }
+}
+
+#[test]
+fn a_line_has_its_generation_if_that_is_not_the_first() {
+    let generations: Vec<_> = full().iter().map(|line| line["generation"].as_u64()).collect();
+    assert_eq!(generations, [Some(2), None, None, None, None, None, Some(3)]);
+}
+
+#[test]
+fn clients_that_a_reload_adds_have_their_names_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = fixtures::layout();
+    let oplog = Oplog::start(directory.path(), before.clone()).unwrap();
+    let mut tap = oplog.tap().unwrap();
+    let mut workloads = before.header.workloads.to_vec();
+    workloads.push(crate::ir::Workload::new("late", 2));
+    let header =
+        crate::ir::StreamHeader { workloads: workloads.into(), ..(*before.header).clone() };
+    tap.event(&Event::Completed(completion(0, 0, fixtures::read(1), OK)), |_| None);
+    oplog.follow(Arc::new(before.grown(Arc::new(header))));
+    tap.event(&Event::Completed(completion(4, 0, fixtures::read(1), OK)), |_| None);
+    drop(tap);
+    let (lines, problem) = oplog.finish(BOUND);
+    assert_eq!((lines.written, problem), (2, None));
+    let text = fs::read_to_string(directory.path().join(OPLOG)).unwrap();
+    let read: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names = |line: &Value| [line["client"].clone(), line["workload"].clone()];
+    assert_eq!(names(&read[0]), ["editors/0", "editors"]);
+    assert_eq!(names(&read[1]), ["late/1", "late"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,19 +18,22 @@ use super::tap::{LineCounts, LogRecord};
 const LOOK: Duration = Duration::from_millis(5);
 const WRITE_AT: usize = 256 << 10;
 
-/// Writes the queued records until all senders are gone. After a failure it drops all further
+/// Writes the queued records until all senders are gone, each batch with the latest `layout`. After a failure it drops all further
 /// records, and the file ends with its last whole line.
 pub(super) fn write(
     file: File,
     queued: &Receiver<Vec<LogRecord>>,
-    layout: &Layout,
+    layout: &Mutex<Arc<Layout>>,
     counts: &LineCounts,
 ) -> io::Result<()> {
     let mut log = Log { file, length: 0, buffer: Vec::new(), counts };
     let mut result = Ok(());
     loop {
         match queued.try_recv() {
-            Ok(batch) if result.is_ok() => result = log.take(&batch, layout),
+            Ok(batch) if result.is_ok() => {
+                let layout = layout.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                result = log.take(&batch, &layout);
+            }
             Ok(batch) => drop(counts.dropped.fetch_add(batch.len() as u64, Relaxed)),
             Err(TryRecvError::Empty) => {
                 if result.is_ok() {

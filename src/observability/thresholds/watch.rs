@@ -46,6 +46,20 @@ impl Watch {
         (!thresholds.is_empty()).then_some(Watch { thresholds, layout, shards })
     }
 
+    /// Returns the watch with the latest samples of the thresholds that `before` has too, so that a
+    /// shard that has ended, and does not answer again, still counts.
+    pub fn continuing(mut self, before: &Watch) -> Watch {
+        let known = |threshold| before.thresholds.iter().position(|known| known == threshold);
+        let known: Vec<Option<usize>> = self.thresholds.iter().map(known).collect();
+        for ((_, latest), (shard, samples)) in self.shards.iter_mut().zip(&before.shards) {
+            let answer = shard.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let samples = answer.as_ref().unwrap_or(samples);
+            let sample = |at: &Option<usize>| at.and_then(|at| samples.get(at).cloned());
+            *latest = known.iter().map(|at| sample(at).unwrap_or_default()).collect();
+        }
+        self
+    }
+
     pub fn shard(&self, shard: usize) -> Option<Arc<WatchedShard>> {
         self.shards.get(shard).map(|(shard, _)| shard.clone())
     }

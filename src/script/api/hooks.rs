@@ -50,8 +50,9 @@ pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaRe
         })
     })?;
     bench.raw_set("abort", abort)?;
-    if host.hooks.is_some() {
+    if let Some(hooks) = &host.hooks {
         let state = lua.create_table()?;
+        *hooks.table.borrow_mut() = Some(state.clone());
         #[cfg(test)]
         {
             let owner = Rc::clone(host);

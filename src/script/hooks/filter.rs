@@ -33,10 +33,12 @@ pub(in crate::script) enum Field {
     Granted,
     CreateAction,
     FileId,
+    /// The number of the generation that the operation belongs to.
+    Generation,
 }
 
 impl Field {
-    const ALL: [(&'static str, Field); 14] = [
+    const ALL: [(&'static str, Field); 15] = [
         ("kind", Field::Kind),
         ("status", Field::Status),
         ("service_ns", Field::ServiceNs),
@@ -51,6 +53,7 @@ impl Field {
         ("granted", Field::Granted),
         ("create_action", Field::CreateAction),
         ("file_id", Field::FileId),
+        ("generation", Field::Generation),
     ];
     pub const DEFAULT: [Field; 4] =
         [Field::Kind, Field::Status, Field::ServiceNs, Field::ResponseNs];

@@ -4,15 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use mlua::Buffer;
+use mlua::{Buffer, Table};
 
 use crate::observability::CustomMetrics;
-use crate::observability::custom_metrics::Tags;
+use crate::observability::custom_metrics::{MetricDeclaration, Tags};
 
 /// The state of hooks, which only the host of a hook VM has.
 pub(in crate::script) struct HookState {
     /// The metrics, which other threads read while hooks run.
     pub metrics: Arc<Mutex<CustomMetrics>>,
+    /// The table `bench.state`.
+    pub table: RefCell<Option<Table>>,
     calling: Cell<HookCall>,
     abort: RefCell<Option<String>>,
     /// The buffer of records. Its first 8 bytes are the index of the record that a hook is being
@@ -65,11 +67,12 @@ pub(super) enum HookCall {
 }
 
 impl HookState {
-    pub fn new(give_up: Arc<GiveUp>) -> HookState {
+    pub fn new(give_up: Arc<GiveUp>, metrics: Arc<Mutex<CustomMetrics>>) -> HookState {
         HookState {
             give_up,
             cut: Cell::new(false),
-            metrics: Arc::default(),
+            metrics,
+            table: RefCell::new(None),
             calling: Cell::new(HookCall::Nothing),
             abort: RefCell::new(None),
             records: RefCell::new(None),
@@ -103,6 +106,12 @@ impl HookState {
 
     pub fn is_ending(&self) -> bool {
         self.calling.get() == HookCall::End
+    }
+
+    /// Begins the updates of metrics by the script of this generation.
+    pub(super) fn begin(&self, generation: u32, declarations: &[MetricDeclaration]) {
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.begin(generation, declarations);
     }
 
     pub fn update(&self, index: usize, value: f64, tags: Option<Tags>) {

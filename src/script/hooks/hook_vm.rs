@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mlua::{Buffer, Function, Lua, Result as LuaResult, Table};
 
+use super::carried_state::CarriedState;
 use super::errors::HookErrorLog;
 use super::filter::{CompletionOutcome, Field, Filter, MAX_FIELDS};
 use super::hook_state::{GiveUp, HookCall, HookState};
 use super::tap::{BATCH, CompletionRecord, HookCounts};
 use crate::ir::OperationType;
-use crate::observability::CustomMetrics;
 use crate::observability::Layout;
+use crate::observability::custom_metrics::MetricDeclaration;
 use crate::protocol::NtStatus;
 use crate::script::declared::{CompletionHook, Declared};
 use crate::script::error::{PRELUDE, ScriptError};
@@ -36,6 +37,8 @@ pub(super) struct HookVm {
     /// The hooks on phases, and whether each has ended.
     phases: Vec<(Function, bool)>,
     ends: Vec<Function>,
+    /// The metrics that the script declares.
+    pub declarations: Vec<MetricDeclaration>,
     records: Buffer,
     /// Strings that records refer to by index: the constant ones first, then those of the batch.
     texts: Table,
@@ -59,6 +62,8 @@ struct Hook {
 pub(super) type Filters = (Arc<[Filter]>, bool);
 
 impl HookVm {
+    /// Creates the hooks of one generation. They update no metrics before
+    /// [`HookVm::begin`].
     pub fn new(
         (vm, state): (Vm, Rc<HookState>),
         declared: Declared,
@@ -69,8 +74,6 @@ impl HookVm {
             (declared.hooks.completions.iter()).map(|hook| hook.filter.compile(&layout)).collect();
         let with_path =
             declared.hooks.completions.iter().any(|hook| hook.fields.contains(&Field::Path));
-        *state.metrics.lock().unwrap_or_else(PoisonError::into_inner) =
-            CustomMetrics::new(declared.hooks.metrics);
         let statuses = NtStatus::KNOWN.iter().map(|status| (*status).into());
         let constant_texts: Vec<CompletionOutcome> =
             statuses.chain(CompletionOutcome::others().map(|(_, outcome)| outcome)).collect();
@@ -94,6 +97,7 @@ impl HookVm {
         let hook_vm = HookVm {
             phases: declared.hooks.phases.into_iter().map(|function| (function, false)).collect(),
             ends: declared.hooks.ends,
+            declarations: declared.hooks.metrics,
             vm,
             state,
             give_up,
@@ -205,8 +209,36 @@ impl HookVm {
         self.state.take_abort()
     }
 
-    pub fn metrics(&self) -> Arc<Mutex<CustomMetrics>> {
-        Arc::clone(&self.state.metrics)
+    /// Takes over from the hooks of the previous generation, which are not called any more.
+    pub fn begin(&mut self, generation: u32, carried: CarriedState) {
+        self.state.begin(generation, &self.declarations);
+        let state = self.state.table.borrow().clone();
+        let restored = self.vm.enter(0, |lua| match state {
+            Some(state) => carried.restore(lua, &state),
+            None => Ok(()),
+        });
+        if let Err(error) = restored {
+            self.failed(&error);
+        }
+    }
+
+    /// Returns the plain data in `bench.state`, for the hooks of the next generation.
+    pub fn carried_state(&mut self) -> CarriedState {
+        let Some(state) = self.state.table.borrow().clone().filter(|_| !self.broken) else {
+            return CarriedState::default();
+        };
+        match self.vm.enter(0, |_| CarriedState::of(&state)) {
+            Ok((carried, refused)) => {
+                if let Some(warning) = refused.warning() {
+                    tracing::warn!("{warning}");
+                }
+                carried
+            }
+            Err(error) => {
+                self.failed(&error);
+                CarriedState::default()
+            }
+        }
     }
 
     fn main(&self) -> usize {
@@ -269,6 +301,7 @@ impl Texts<'_> {
             Field::LatenessNs => return Ok(time(record.lateness_ns)),
             Field::Bytes => return Ok(record.bytes as f64),
             Field::Iteration => return Ok(record.iteration.into()),
+            Field::Generation => return Ok(record.generation.into()),
             Field::OpId => Some(match &record.id {
                 Some(id) => (&**id).into(),
                 None => format!("{}-{}", record.client_idx, record.seq).into(),

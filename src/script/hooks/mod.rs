@@ -1,51 +1,58 @@
 //! Hooks: functions of a script that consume the events of a run, in a VM and on a thread of their
 //! own. Shards never wait for them.
 
+mod carried_state;
 mod errors;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub(super) mod filter;
 pub(super) mod hook_state;
 pub(super) mod hook_vm;
+mod report;
+pub(super) mod succession;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 mod tap;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub use hook_state::GiveUp;
 use hook_vm::{Filters, HookVm};
+pub use report::{HookOutcome, HookReport};
+pub use succession::HookSuccession;
+use succession::{GRACE, HookEnd, HookPlace, LOOK};
 pub use tap::HookTap;
 use tap::{BATCHES_QUEUED, CompletionRecord, HookCounts};
 
 use super::error::ScriptError;
 use super::options::ScriptOptions;
 use super::source::load_for_hooks;
+use crate::ir::StreamHeader;
+use crate::ir::event::FIRST_GENERATION;
 use crate::observability::Layout;
+use crate::observability::custom_metrics::MetricDeclaration;
 use crate::observability::priority::lower_priority;
 use crate::observability::thresholds::CustomKinds;
-use crate::observability::{CustomMetrics, HookEvents, MetricSummary};
 
-/// The interval at which the thread looks for events. The thread is not woken, because that would
-/// cost the shards a system call.
-const LOOK: Duration = Duration::from_millis(5);
-/// The time that ending a call may take beyond its limit, on a busy host.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// A run's hooks.
+/// The hooks of one generation of a run.
 pub struct Hooks {
     controls: Sender<Control>,
     filters: Filters,
     layout: Arc<Layout>,
     /// The queue that taps send to. `None` once [`Hooks::finish`] was called.
     queue: Option<mpsc::SyncSender<Vec<CompletionRecord>>>,
-    counts: Arc<HookCounts>,
-    metrics: Arc<Mutex<CustomMetrics>>,
-    give_up: Arc<GiveUp>,
+    succession: HookSuccession,
+    end: Arc<HookEnd>,
     time_per_call: Duration,
+}
+
+/// Hooks that are loaded and not called yet. If they are dropped, they end without a trace.
+pub struct LoadedHooks {
+    hooks: Hooks,
+    declarations: Vec<MetricDeclaration>,
+    beginning: Sender<Option<Arc<HookEnd>>>,
 }
 
 /// A result of hooks that may end a run early.
@@ -63,30 +70,13 @@ pub enum Edge {
     End,
 }
 
-/// The results of all hooks.
-#[derive(Debug, Default)]
-pub struct HookReport {
-    pub events: HookEvents,
-    pub metrics: BTreeMap<String, MetricSummary>,
-    pub outcome: HookOutcome,
-}
-
-/// The outcome of hooks: their errors and aborts.
-#[derive(Debug, Default)]
-pub struct HookOutcome {
-    /// One message for each line that failed, with a count.
-    pub errors: Vec<String>,
-    /// A fault of smbench.
-    pub internal: Option<String>,
-    /// The reason of the first `bench.abort`.
-    pub aborted: Option<String>,
-}
-
 enum Control {
     Phase(String, Edge),
     /// A request to finish. All taps are gone, so no more events come.
     Finish(Sender<HookOutcome>),
     End(Box<serde_json::Value>, Sender<HookOutcome>),
+    /// A request to make way for the hooks of the next generation, when all taps are gone.
+    MakeWay,
 }
 
 impl Hooks {
@@ -98,60 +88,19 @@ impl Hooks {
     pub fn start(
         options: &ScriptOptions,
         layout: Arc<Layout>,
+        succession: &HookSuccession,
         verdict: impl Fn(HookVerdict) + Send + 'static,
     ) -> Result<Option<Hooks>, ScriptError> {
-        if !layout.header.hooks {
-            return Ok(None);
-        }
-        let (controls, controlled) = mpsc::channel();
-        let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
-        let (loading, loaded) = mpsc::sync_channel(1);
-        let counts = Arc::new(HookCounts::default());
-        let give_up = Arc::new(GiveUp::default());
-        let work = {
-            let (options, layout) = (options.clone(), layout.clone());
-            let (counts, give_up) = (counts.clone(), give_up.clone());
-            move || {
-                lower_priority();
-                let made = load_for_hooks(&options, &layout.header, give_up.clone())
-                    .and_then(|(made, declared)| HookVm::new(made, declared, layout, give_up));
-                let (hook_vm, filters) = match made {
-                    Ok(made) => made,
-                    Err(error) => return drop(loading.send(Err(error))),
-                };
-                let metrics = hook_vm.metrics();
-                let aborted = None;
-                let verdict = Box::new(verdict);
-                let failed = false;
-                let thread = HookThread { hook_vm, queued, counts, verdict, aborted, failed };
-                if loading.send(Ok((filters, metrics))).is_ok() {
-                    thread.run(&controlled);
-                }
-            }
-        };
-        let internal = |text: &str| ScriptError::Internal(text.into());
-        thread::Builder::new()
-            .name("hooks".into())
-            .spawn(work)
-            .map_err(|error| internal(&format!("no thread for hooks: {error}")))?;
-        let (filters, metrics) =
-            loaded.recv().map_err(|_| internal("the hooks' thread ended"))??;
-        Ok(Some(Hooks {
-            controls,
-            filters,
-            layout,
-            queue: Some(queue),
-            counts,
-            metrics,
-            give_up,
-            time_per_call: options.limits.time_per_resume,
-        }))
+        let header = layout.header.clone();
+        let loaded = LoadedHooks::load(options, &header, layout, succession, verdict)?;
+        Ok(loaded.map(LoadedHooks::begin))
     }
 
     /// Returns the tap of a shard, or None if there is no hook on completions.
     pub fn tap(&self) -> Option<HookTap> {
         let queue = self.queue.clone().filter(|_| !self.filters.0.is_empty())?;
-        Some(HookTap::new(self.filters.clone(), self.layout.clone(), queue, self.counts.clone()))
+        let counts = self.succession.counts();
+        Some(HookTap::new(self.filters.clone(), self.layout.clone(), queue, counts))
     }
 
     /// Notifies hooks that a phase starts or ends.
@@ -160,35 +109,30 @@ impl Hooks {
         let _ = self.controls.send(Control::Phase(name.into(), edge));
     }
 
-    /// Returns the kinds of the script's metrics, as thresholds see them.
-    pub fn metric_kinds(&self) -> CustomKinds {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).threshold_kinds()
-    }
-
-    /// Returns the metrics, which hooks keep updating.
-    pub fn metrics(&self) -> Arc<Mutex<CustomMetrics>> {
-        self.metrics.clone()
-    }
-
     /// Returns the switch that ends what hooks are doing or have left to do, for code that
     /// interrupts [`Hooks::finish`] or [`Hooks::end`].
     pub fn give_up(&self) -> Arc<GiveUp> {
-        self.give_up.clone()
+        self.succession.give_up()
+    }
+
+    /// Makes way for the next hooks: they are called when these have been called with everything
+    /// that was sent to their taps, and the taps are gone.
+    pub fn make_way(self) {
+        self.succession.replace(self.end.clone());
+        // If the thread has failed, its end has come.
+        let _ = self.controls.send(Control::MakeWay);
     }
 
     /// Delivers queued events for at most `bound`; the rest count as dropped. Call it when every
-    /// tap is dropped.
+    /// tap is dropped. The report is of the hooks of all generations, and the bound is for all of
+    /// them together.
     pub fn finish(&mut self, bound: Duration) -> HookReport {
         self.queue = None;
-        self.give_up.by(Instant::now() + bound);
+        let give_up = self.succession.give_up();
+        give_up.by(Instant::now() + bound);
         let outcome = self.ask(Control::Finish, bound);
-        self.give_up.no_more();
-        let events = HookEvents {
-            delivered: self.counts.delivered.load(Relaxed),
-            dropped: self.counts.dropped.load(Relaxed),
-        };
-        let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).summary();
-        HookReport { events, metrics, outcome }
+        give_up.no_more();
+        self.succession.report(outcome)
     }
 
     /// Calls `bench.on_end`.
@@ -217,6 +161,96 @@ impl Hooks {
     }
 }
 
+impl LoadedHooks {
+    /// Runs the script's top level in a VM of its own, if it declares hooks or metrics. `header` is
+    /// that of the script's stream, and `layout` that of the run. `verdict` is called on the hooks'
+    /// thread with what may end the run.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if the script does not load a second time, declares a metric of the run with
+    /// another kind or unit, or if the hooks of too many earlier generations have not ended.
+    pub fn load(
+        options: &ScriptOptions,
+        header: &StreamHeader,
+        layout: Arc<Layout>,
+        succession: &HookSuccession,
+        verdict: impl Fn(HookVerdict) + Send + 'static,
+    ) -> Result<Option<LoadedHooks>, ScriptError> {
+        if !header.hooks {
+            return Ok(None);
+        }
+        let place = succession.place().map_err(ScriptError::Script)?;
+        let end = place.end();
+        let (controls, controlled) = mpsc::channel();
+        let (queue, queued) = mpsc::sync_channel(BATCHES_QUEUED);
+        let (loading, loaded) = mpsc::sync_channel(1);
+        let (beginning, begun) = mpsc::channel::<Option<Arc<HookEnd>>>();
+        let generation = options.reload.map_or(FIRST_GENERATION, |reload| reload.generation);
+        let work = {
+            let (options, header, layout) = (options.clone(), header.clone(), layout.clone());
+            let (succession, counts) = (succession.clone(), succession.counts());
+            move || {
+                lower_priority();
+                let give_up = succession.give_up();
+                let made = load_for_hooks(&options, &header, &succession)
+                    .and_then(|(made, declared)| HookVm::new(made, declared, layout, give_up));
+                let (mut hook_vm, filters) = match made {
+                    Ok(made) => made,
+                    Err(error) => return drop(loading.send(Err(error))),
+                };
+                let declarations = hook_vm.declarations.clone();
+                if loading.send(Ok((filters, declarations))).is_err() {
+                    return;
+                }
+                let Ok(previous) = begun.recv() else { return };
+                let carried = previous.map(|previous| previous.wait()).unwrap_or_default();
+                hook_vm.begin(generation, carried);
+                let verdict = Box::new(verdict);
+                let (aborted, failed) = (None, false);
+                let thread = HookThread { hook_vm, queued, counts, verdict, aborted, failed };
+                thread.run(&controlled, place);
+            }
+        };
+        let internal = |text: &str| ScriptError::Internal(text.into());
+        thread::Builder::new()
+            .name("hooks".into())
+            .spawn(work)
+            .map_err(|error| internal(&format!("no thread for hooks: {error}")))?;
+        let (filters, declarations) =
+            loaded.recv().map_err(|_| internal("the hooks' thread ended"))??;
+        let metrics = succession.metrics();
+        let known = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        known.check(&declarations).map_err(ScriptError::Script)?;
+        drop(known);
+        let hooks = Hooks {
+            controls,
+            filters,
+            layout,
+            queue: Some(queue),
+            succession: succession.clone(),
+            end,
+            time_per_call: options.limits.time_per_resume,
+        };
+        Ok(Some(LoadedHooks { hooks, declarations, beginning }))
+    }
+
+    /// Returns the kinds of the script's metrics and of those that the run has already, as
+    /// thresholds see them.
+    pub fn metric_kinds(&self) -> CustomKinds {
+        let own = self.declarations.iter().map(|one| (one.name.clone(), one.kind_and_unit()));
+        self.hooks.succession.metric_kinds().into_iter().chain(own).collect()
+    }
+
+    /// Lets the hooks be called, after those that have made way for them.
+    pub fn begin(self) -> Hooks {
+        let LoadedHooks { hooks, declarations, beginning } = self;
+        hooks.succession.declare(&declarations);
+        // If the thread has failed, `finish` reports it.
+        let _ = beginning.send(hooks.succession.replaced());
+        hooks
+    }
+}
+
 struct HookThread {
     hook_vm: HookVm,
     queued: Receiver<Vec<CompletionRecord>>,
@@ -227,7 +261,7 @@ struct HookThread {
 }
 
 impl HookThread {
-    fn run(mut self, controls: &Receiver<Control>) {
+    fn run(mut self, controls: &Receiver<Control>, place: HookPlace) {
         loop {
             match controls.try_recv() {
                 Ok(Control::Phase(name, edge)) => {
@@ -242,6 +276,7 @@ impl HookThread {
                     let _ = reply.send(self.outcome());
                     return self.wait_for_the_end(controls);
                 }
+                Ok(Control::MakeWay) => return self.make_way(place),
                 Ok(Control::End(_, reply)) => drop(reply),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => match self.queued.try_recv() {
@@ -254,6 +289,25 @@ impl HookThread {
             }
             self.judge();
         }
+    }
+
+    /// Calls the hooks with everything that comes until the taps are gone, and ends them.
+    fn make_way(mut self, place: HookPlace) {
+        loop {
+            match self.queued.try_recv() {
+                Ok(batch) => self.hook_vm.deliver(&batch, &self.counts),
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    self.counts.idle.fetch_add(1, Relaxed);
+                    thread::sleep(LOOK);
+                }
+            }
+            self.judge();
+        }
+        let carried = self.hook_vm.carried_state();
+        self.judge();
+        let outcome = self.outcome();
+        place.leave(carried, outcome);
     }
 
     fn judge(&mut self) {

@@ -36,6 +36,7 @@ pub(super) struct CompletionRecord {
     pub step: Option<Arc<Step>>,
     /// The id that a document gave the operation.
     pub id: Option<Arc<str>>,
+    pub generation: u32,
 }
 
 /// The counters that the taps of all shards share with the hooks' thread.
@@ -115,6 +116,7 @@ impl HookTap {
             path: if self.with_path { path(event).cloned() } else { None },
             step: event.operation.step.clone(),
             id: event.operation.id.clone(),
+            generation: event.generation,
         });
         let idle = self.counts.idle.load(Relaxed);
         if self.batch.len() >= BATCH || idle != self.idle_seen {

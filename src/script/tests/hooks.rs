@@ -11,7 +11,7 @@ use crate::observability::Layout;
 use crate::observability::fixtures::{OK, completion, delete, failed, granted, open, read};
 use crate::protocol::create::OplockLevel;
 use crate::protocol::{Caching, LeaseState, NtStatus};
-use crate::script::hooks::{Edge, HookReport, HookVerdict, Hooks};
+use crate::script::hooks::{Edge, HookReport, HookSuccession, HookVerdict, Hooks};
 
 const WORKLOADS: &str = "bench.phases { { name = 'warmup', duration = '1s', record = false }, { name = 'steady', duration = '2s' } }
 bench.workload { name = 'editors', clients = 2, iteration = print }
@@ -25,7 +25,8 @@ pub(super) fn started(written: &Written) -> (Option<Hooks>, mpsc::Receiver<HookV
     let layout = Layout::new(Arc::new(header), phases, Duration::from_millis(10));
     let (sender, verdicts) = mpsc::channel();
     let verdict = move |verdict| drop(sender.send(verdict));
-    let hooks = Hooks::start(&written.options, Arc::new(layout), verdict);
+    let succession = HookSuccession::default();
+    let hooks = Hooks::start(&written.options, Arc::new(layout), &succession, verdict);
     (hooks.unwrap_or_else(|error| panic!("{error}")), verdicts)
 }
 
@@ -151,10 +152,10 @@ fn a_hook_gets_the_fields_it_names_in_their_order() {
     assert_eq!(arguments("", event()), "open 0xC0DE0001 999700 1000000");
     assert_eq!(
         arguments(
-            "{ fields = { 'bytes', 'client', 'op_id', 'lateness_ns', 'iteration', 'path', 'granted', 'kind' } },",
+            "{ fields = { 'bytes', 'client', 'op_id', 'lateness_ns', 'iteration', 'path', 'granted', 'kind', 'generation' } },",
             event()
         ),
-        "4096 editors/1 1-7 300 0 team/a.docx nil open"
+        "4096 editors/1 1-7 300 0 team/a.docx nil open 1"
     );
     let granted = |caching| {
         let mut event = event();
@@ -503,7 +504,8 @@ fn hooks_are_refused_if_a_module_changed_after_the_operations_were_loaded() {
     let header = written.load().unwrap().header().clone();
     let layout = Layout::new(Arc::new(header), Vec::new(), Duration::from_millis(10));
     let layout = Arc::new(layout);
-    let start = || Hooks::start(&written.options, layout.clone(), |_| {});
+    let succession = HookSuccession::default();
+    let start = || Hooks::start(&written.options, layout.clone(), &succession, |_| {});
     assert!(start().unwrap().is_some());
     std::fs::write(written.path("m.lua"), "return { other = true }").unwrap();
     let refused = start().err().unwrap().to_string();

@@ -14,6 +14,7 @@ mod determinism;
 mod errors;
 mod examples;
 mod gallery;
+mod hook_generations;
 mod hooks;
 mod hostile;
 mod hostile_hooks;
