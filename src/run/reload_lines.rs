@@ -168,9 +168,9 @@ impl ReloadEvent {
                 "reload: generation {}, {}: {}; generation {}: {}",
                 new.number,
                 moved(new),
-                compared(new, Some(old), "operations/s"),
+                compared(new, Some(old)),
                 old.number,
-                compared(old, None, "operations/s")
+                compared(old, None)
             ),
         }
     }
@@ -231,40 +231,60 @@ fn moved(figures: &GenerationFigures) -> String {
     }
 }
 
-/// Returns the comparison for the progress line of a terminal, which is short.
+/// Returns the comparison for the progress line of a terminal, which is short enough for 80 columns.
 pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
-    let mut text = format!("generation {}", new.number);
+    let mut text = format!("gen {}", new.number);
     if new.clients_there < new.clients {
-        let (there, all) = (grouped(new.clients_there.into()), clients(new.clients));
-        text += &format!(", {there} of {all}");
+        let (there, all) = (grouped(new.clients_there.into()), grouped(new.clients.into()));
+        text += &format!(", {there}/{all} clients");
     }
-    format!("{text}: {}", compared(new, Some(old), "ops/s"))
+    if new.operations == 0 {
+        return format!("{text}: {NOTHING_YET}");
+    }
+    let [rate, p50, p99] = changes(new, Some(old)).map(|change| prefixed(" ", change, ""));
+    text += &format!(
+        ": {} ops/s{rate}  p50 {}{p50}  p99 {}{p99}",
+        per_second(new),
+        time(new.p50_us),
+        time(new.p99_us)
+    );
+    if new.failed > 0 {
+        text += &format!("  {} failed", grouped(new.failed));
+    }
+    text
 }
 
-/// Returns the figures of a generation, with the change from those of another one.
-fn compared(
-    figures: &GenerationFigures,
-    before: Option<&GenerationFigures>,
-    per_second: &str,
-) -> String {
+const NOTHING_YET: &str = "no operations yet";
+
+/// Returns the figures of a generation, with the changes from those of another one.
+fn compared(figures: &GenerationFigures, before: Option<&GenerationFigures>) -> String {
     if figures.operations == 0 {
-        return "no operations yet".into();
+        return NOTHING_YET.into();
     }
-    let before = before.filter(|before| before.operations > 0);
-    let change = |of: fn(&GenerationFigures) -> f64| {
-        let change = before.and_then(|before| percent_change(of(before), of(figures)));
-        change.map_or_else(String::new, |change| format!(" ({change})"))
-    };
+    let [rate, p50, p99] = changes(figures, before).map(|change| prefixed(" (", change, ")"));
     format!(
-        "{} {per_second}{}, p50 {}{}, p99 {}{}, {} failed",
-        with_commas(&nonzero(figures.operations_per_s, 0)),
-        change(|figures| figures.operations_per_s),
+        "{} operations/s{rate}, p50 {}{p50}, p99 {}{p99}, {} failed",
+        per_second(figures),
         time(figures.p50_us),
-        change(|figures| figures.p50_us),
         time(figures.p99_us),
-        change(|figures| figures.p99_us),
         grouped(figures.failed),
     )
+}
+
+fn per_second(figures: &GenerationFigures) -> String {
+    with_commas(&nonzero(figures.operations_per_s, 0))
+}
+
+/// Returns the changes of the rate, p50 and p99, where there is something to compare with.
+fn changes(new: &GenerationFigures, old: Option<&GenerationFigures>) -> [Option<String>; 3] {
+    let old = old.filter(|old| old.operations > 0);
+    let of: [fn(&GenerationFigures) -> f64; 3] =
+        [|figures| figures.operations_per_s, |figures| figures.p50_us, |figures| figures.p99_us];
+    of.map(|of| old.and_then(|old| percent_change(of(old), of(new))))
+}
+
+fn prefixed(before: &str, change: Option<String>, after: &str) -> String {
+    change.map_or_else(String::new, |change| format!("{before}{change}{after}"))
 }
 
 /// Returns the change from one number to another in percent, with its sign: one decimal below
@@ -410,14 +430,18 @@ mod tests {
         let moving = GenerationFigures { clients_there: 31, ..new() };
         assert_eq!(
             comparison(&moving, &OLD),
-            "generation 2, 31 of 40 clients: 1,240 ops/s (+12 %), p50 1.20 ms (-3.2 %), p99 8.10 ms (+40 %), 3 failed"
+            "gen 2, 31/40 clients: 1,240 ops/s +12 %  p50 1.20 ms -3.2 %  p99 8.10 ms +40 %  3 failed"
         );
+        let good = GenerationFigures { failed: 0, ..new() };
+        let line = comparison(&good, &OLD);
+        assert_eq!(line, "gen 2: 1,240 ops/s +12 %  p50 1.20 ms -3.2 %  p99 8.10 ms +40 %");
+        assert!("⠋ run  12.3 s  ".chars().count() + line.chars().count() < 80, "{line}");
         let idle = GenerationFigures { operations: 0, ..new() };
-        assert_eq!(comparison(&idle, &OLD), "generation 2: no operations yet");
+        assert_eq!(comparison(&idle, &OLD), "gen 2: no operations yet");
         let first = GenerationFigures { operations: 0, ..OLD };
         assert_eq!(
             comparison(&new(), &first),
-            "generation 2: 1,240 ops/s, p50 1.20 ms, p99 8.10 ms, 3 failed"
+            "gen 2: 1,240 ops/s  p50 1.20 ms  p99 8.10 ms  3 failed"
         );
     }
 

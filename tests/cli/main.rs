@@ -55,3 +55,4 @@ mod transforms;
 mod trust;
 mod unread;
 mod usage;
+mod watching;
