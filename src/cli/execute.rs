@@ -485,7 +485,7 @@ fn input(stream: &StreamArgs, bounds: &BoundArgs) -> Result<Input, RunError> {
         InputPath::Script(location) => Input::Script(ScriptOptions {
             location: location.clone(),
             params: stream.params.clone(),
-            // TO CONNECT AT THE MERGE: param_files: stream.param_files.clone(),
+            param_files: stream.param_files.clone(),
             seed: stream.seed,
             clients: stream.clients.clone(),
             iterations: bounds.iterations,

@@ -34,6 +34,7 @@ pub struct GenerationFacts {
 /// recorded phases.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GenerationFigures {
+    pub number: u32,
     /// Operations that were sent, for each second that its clients were in it: see
     /// [`GenerationSummary::totals`].
     pub operations_per_s: f64,
@@ -170,6 +171,7 @@ impl Generations {
         };
         let totals = with_rate(totals, lasted(presence, recorded_ns));
         Some(GenerationFigures {
+            number,
             operations_per_s: totals.operations_per_s,
             p50_us: service.map(|service| service.tail.p50),
             p99_us: service.map(|service| service.tail.p99),

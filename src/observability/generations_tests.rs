@@ -117,6 +117,7 @@ fn only_recorded_time_and_recorded_operations_count() {
     shard.event(setup);
     let figures = generations.figures(1, at(2)).unwrap();
     let expected = GenerationFigures {
+        number: 1,
         operations_per_s: 0.5,
         p50_us: Some(1_000.0),
         p99_us: Some(1_000.0),

@@ -15,6 +15,7 @@ use super::clean::{Cleaning, clean, not_cleaned};
 use super::error::RunError;
 use super::hooks::RunHooks;
 use super::input::Input;
+use super::lookahead::lookahead;
 use super::made_paths::MadePaths;
 use super::made_tracker::MadeTracker;
 use super::mode;
@@ -51,9 +52,6 @@ use crate::scheduler::{
     Timeline,
 };
 
-/// Maximum number of operations queued over all clients, and for one client.
-const LOOKAHEAD_TOTAL: usize = 262_144;
-const LOOKAHEAD_MOST: usize = 64;
 /// Longest wait for the queue of the operation log to be written: at the end of a run, and after a
 /// second signal has ended the run.
 const OPLOG_BOUND: Duration = Duration::from_secs(30);
@@ -318,11 +316,10 @@ impl Run<'_> {
     fn start(&self, sources: SourceThreads) -> anyhow::Result<Shards> {
         let header = &self.header;
         let timeouts = self.options.timeouts;
-        let lookahead = LOOKAHEAD_TOTAL / header.active_count().max(1) as usize;
         let engine = Arc::new(EngineConfig {
             phases: PhaseSpan::chain(&self.phases),
             run_client: header.run_client.then(|| header.workload_clients()),
-            lookahead: lookahead.clamp(2, LOOKAHEAD_MOST),
+            lookahead: lookahead(header.active_count()),
             batch_bytes: header.batch_bytes.unwrap_or(usize::MAX),
             op_timeout_ns: nanoseconds(timeouts.operation),
             retry: self.options.retry.clone(),

@@ -1,6 +1,7 @@
 //! The commands' work, put together from all other modules: [`run`], [`compile`], [`scan`],
 //! [`probe`], [`serve`] and [`test()`].
 
+mod candidate;
 mod clean;
 mod compile;
 mod destination;
@@ -13,6 +14,7 @@ mod input;
 mod input_tests;
 mod keys;
 mod lifecycle;
+mod lookahead;
 mod made_paths;
 #[cfg(test)]
 mod made_paths_tests;
@@ -25,6 +27,7 @@ mod prepare;
 mod probe;
 mod processors;
 mod reload_lines;
+mod reloads;
 mod scan;
 mod serve;
 mod shards;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::observability::GenerationFigures;
 use crate::observability::number_text::{grouped, time, with_commas};
 use crate::observability::rounding::nonzero;
 use crate::observability::text::printable;
@@ -20,22 +21,6 @@ pub const COMPARED_EVERY: Duration = Duration::from_secs(1);
 const MAX_NAMED: usize = 3;
 const MAX_PATH_CHARS: usize = 100;
 const MAX_REASON_CHARS: usize = 4_000;
-
-/// The figures of a generation so far, over all operation types.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct GenerationFigures {
-    pub number: u32,
-    pub operations_per_s: f64,
-    /// Percentiles of the service time, in microseconds.
-    pub p50_us: f64,
-    pub p99_us: f64,
-    pub operations: u64,
-    /// The number of operations that failed unexpectedly.
-    pub failed: u64,
-    /// The number of clients that are in the generation now, and that are to be in it.
-    pub clients_there: u32,
-    pub clients: u32,
-}
 
 /// What happened to a reload.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,14 +97,14 @@ impl ReloadLines {
                 generation = new.number,
                 operations = new.operations,
                 operations_per_s = thousandths(new.operations_per_s),
-                p50_us = thousandths(new.p50_us),
-                p99_us = thousandths(new.p99_us),
+                p50_us = new.p50_us.map(thousandths),
+                p99_us = new.p99_us.map(thousandths),
                 failed = new.failed,
                 before = old.number,
                 before_operations = old.operations,
                 before_operations_per_s = thousandths(old.operations_per_s),
-                before_p50_us = thousandths(old.p50_us),
-                before_p99_us = thousandths(old.p99_us),
+                before_p50_us = old.p50_us.map(thousandths),
+                before_p99_us = old.p99_us.map(thousandths),
                 before_failed = old.failed,
                 "{text}"
             ),
@@ -201,8 +186,9 @@ impl MovingClients {
     }
 }
 
-fn clients(count: u32) -> String {
-    format!("{} client{}", grouped(count.into()), if count == 1 { "" } else { "s" })
+fn clients(count: impl Into<u64>) -> String {
+    let count = count.into();
+    format!("{} client{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// Returns the names of changed files, at most `most` of them.
@@ -227,7 +213,7 @@ fn moved(figures: &GenerationFigures) -> String {
     match clients_there >= all {
         true if all == 1 => "the client moved".into(),
         true => format!("all {} moved", clients(all)),
-        false => format!("{} of {} moved", grouped(clients_there.into()), clients(all)),
+        false => format!("{} of {} moved", grouped(clients_there), clients(all)),
     }
 }
 
@@ -235,7 +221,7 @@ fn moved(figures: &GenerationFigures) -> String {
 pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
     let mut text = format!("gen {}", new.number);
     if new.clients_there < new.clients {
-        let (there, all) = (grouped(new.clients_there.into()), grouped(new.clients.into()));
+        let (there, all) = (grouped(new.clients_there), grouped(new.clients));
         text += &format!(", {there}/{all} clients");
     }
     if new.operations == 0 {
@@ -245,8 +231,8 @@ pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
     text += &format!(
         ": {} ops/s{rate}  p50 {}{p50}  p99 {}{p99}",
         per_second(new),
-        time(new.p50_us),
-        time(new.p99_us)
+        time(new.p50_us.unwrap_or_default()),
+        time(new.p99_us.unwrap_or_default())
     );
     if new.failed > 0 {
         text += &format!("  {} failed", grouped(new.failed));
@@ -265,8 +251,8 @@ fn compared(figures: &GenerationFigures, before: Option<&GenerationFigures>) -> 
     format!(
         "{} operations/s{rate}, p50 {}{p50}, p99 {}{p99}, {} failed",
         per_second(figures),
-        time(figures.p50_us),
-        time(figures.p99_us),
+        time(figures.p50_us.unwrap_or_default()),
+        time(figures.p99_us.unwrap_or_default()),
         grouped(figures.failed),
     )
 }
@@ -279,7 +265,11 @@ fn per_second(figures: &GenerationFigures) -> String {
 fn changes(new: &GenerationFigures, old: Option<&GenerationFigures>) -> [Option<String>; 3] {
     let old = old.filter(|old| old.operations > 0);
     let of: [fn(&GenerationFigures) -> f64; 3] =
-        [|figures| figures.operations_per_s, |figures| figures.p50_us, |figures| figures.p99_us];
+        [
+            |figures| figures.operations_per_s,
+            |figures| figures.p50_us.unwrap_or_default(),
+            |figures| figures.p99_us.unwrap_or_default(),
+        ];
     of.map(|of| old.and_then(|old| percent_change(of(old), of(new))))
 }
 
@@ -353,8 +343,8 @@ mod tests {
     const OLD: GenerationFigures = GenerationFigures {
         number: 1,
         operations_per_s: 1_107.4,
-        p50_us: 1_240.0,
-        p99_us: 5_790.0,
+        p50_us: Some(1_240.0),
+        p99_us: Some(5_790.0),
         operations: 11_074,
         failed: 0,
         clients_there: 0,
@@ -365,8 +355,8 @@ mod tests {
         GenerationFigures {
             number: 2,
             operations_per_s: 1_240.2,
-            p50_us: 1_200.0,
-            p99_us: 8_100.0,
+            p50_us: Some(1_200.0),
+            p99_us: Some(8_100.0),
             operations: 6_201,
             failed: 3,
             clients_there: 40,

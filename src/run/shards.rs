@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
 use std::thread::{Builder, JoinHandle};
 
 use anyhow::Context;
@@ -105,10 +106,25 @@ pub struct ShardSink {
     pub workload_clients: u32,
     /// The handle that answers checks, if a threshold may end the run.
     pub watched: Option<Arc<WatchedShard>>,
+    /// What comes with each generation of the stream, in a run that is watched.
+    pub reloads: Option<std_mpsc::Receiver<SinkReload>>,
+}
+
+/// What the sink of a shard takes over with a generation of the stream.
+pub struct SinkReload {
+    pub layout: Arc<Layout>,
+    pub hooks: Option<HookTap>,
+    pub watched: Option<Arc<WatchedShard>>,
 }
 
 impl EventSink for ShardSink {
     fn event(&mut self, event: Event) {
+        if let Event::Reloaded { .. } = event
+            && let Some(reload) = self.reloads.as_ref().and_then(|reloads| reloads.try_recv().ok())
+        {
+            self.recorder.follow(reload.layout);
+            (self.hooks, self.watched) = (reload.hooks, reload.watched);
+        }
         match (&event, &mut self.hooks) {
             // The client of run-wide setup is not one of the stream's clients.
             (Event::Connected { client_idx }, _) if *client_idx < self.workload_clients => {

@@ -30,6 +30,7 @@ const FIRST_BACKOFF_NS: u64 = 100_000_000;
 const LONGEST_BACKOFF_NS: u64 = 5_000_000_000;
 
 /// The settings that all client tasks of a run share.
+#[derive(Clone)]
 pub struct ClientSettings {
     pub backend: Arc<dyn SMBBackend>,
     pub capabilities: Arc<BackendCapabilities>,

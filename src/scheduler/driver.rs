@@ -22,7 +22,7 @@ use super::engine::{Engine, EngineConfig};
 use super::feed::{Feed, Feeds};
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
-use super::reload::{Reached, ReloadLine, ReloadOrder, ReloadReport, ShardReload};
+use super::reload::{Reached, ShardLine, ReloadOrder, ReloadReport, ShardReload};
 use super::stage_coordinator::StageCoordinator;
 use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
@@ -49,7 +49,7 @@ pub struct Shard {
     pub clock: Arc<dyn DriverClock>,
     pub feed: Feeds,
     /// The line to what reloads the stream, if it may be reloaded.
-    pub reloads: Option<ReloadLine>,
+    pub reloads: Option<ShardLine>,
 }
 
 /// The driver of a [`Shard`], from connecting to disconnecting.
@@ -76,6 +76,7 @@ pub struct Driver<'sink> {
 
 /// The way to the acceptance of a generation, and to its settling.
 struct Reloading {
+    attempt: u64,
     generation: u32,
     client: Arc<ClientSettings>,
     progress: ReloadProgress,
@@ -253,12 +254,12 @@ impl<'sink> Driver<'sink> {
     fn reload(&mut self, order: ReloadOrder) {
         match order {
             ReloadOrder::Prepare(reload) => {
-                let ShardReload { generation, feed, client } = *reload;
+                let ShardReload { attempt, generation, feed, client } = *reload;
                 let number = generation.number;
                 self.shard.feed.add(number, feed);
                 self.engine.prepare(generation);
                 let progress = ReloadProgress::Fetching;
-                self.reloading = Some(Reloading { generation: number, client, progress });
+                self.reloading = Some(Reloading { attempt, generation: number, client, progress });
             }
             ReloadOrder::Begin { generation, times } => {
                 self.engine.begin(generation, times);
@@ -281,7 +282,7 @@ impl<'sink> Driver<'sink> {
         let (Some(reloading), Some(line)) = (&mut self.reloading, &self.shard.reloads) else {
             return;
         };
-        let generation = reloading.generation;
+        let (generation, attempt) = (reloading.generation, reloading.attempt);
         let reached = match reloading.progress {
             ReloadProgress::Fetching => self.engine.fetched().map(Reached::Fetched),
             ReloadProgress::Fetched => None,
@@ -293,7 +294,12 @@ impl<'sink> Driver<'sink> {
         let settled = reached == Reached::Settled;
         reloading.progress = ReloadProgress::Fetched;
         // The run may have ended.
-        let _ = line.reports.send(ReloadReport { shard: self.shard.index, generation, reached });
+        let _ = line.reports.send(ReloadReport {
+            shard: self.shard.index,
+            generation,
+            attempt,
+            reached,
+        });
         if settled {
             self.reloading = None;
             self.engine.forget_before(generation);

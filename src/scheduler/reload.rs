@@ -22,6 +22,8 @@ pub enum ReloadOrder {
 
 /// A shard's part in a generation.
 pub struct ShardReload {
+    /// The number of the attempt: a generation that was withdrawn has the number of the next one.
+    pub attempt: u64,
     pub generation: Generation,
     pub feed: Box<dyn Feed + Send>,
     /// The settings of clients that join with the generation.
@@ -33,6 +35,7 @@ pub struct ShardReload {
 pub struct ReloadReport {
     pub shard: usize,
     pub generation: u32,
+    pub attempt: u64,
     pub reached: Reached,
 }
 
@@ -48,28 +51,28 @@ pub enum Reached {
 
 /// A shard's end of the line on which orders come and reports go. Both are few: one of each kind
 /// for each generation.
-pub struct ReloadLine {
+pub struct ShardLine {
     pub(super) orders: UnboundedReceiver<ReloadOrder>,
     pub(super) reports: UnboundedSender<ReloadReport>,
 }
 
 /// The run's end of the lines to all shards.
-pub struct ReloadLines {
+pub struct ShardLines {
     orders: Vec<UnboundedSender<ReloadOrder>>,
     pub reports: UnboundedReceiver<ReloadReport>,
 }
 
-impl ReloadLines {
+impl ShardLines {
     /// Creates the lines to `shards` shards.
-    pub fn new(shards: usize) -> (ReloadLines, Vec<ReloadLine>) {
+    pub fn new(shards: usize) -> (ShardLines, Vec<ShardLine>) {
         let (reporting, reports) = unbounded_channel();
         let (orders, ends) = (0..shards)
             .map(|_| {
                 let (sender, orders) = unbounded_channel();
-                (sender, ReloadLine { orders, reports: reporting.clone() })
+                (sender, ShardLine { orders, reports: reporting.clone() })
             })
             .unzip();
-        (ReloadLines { orders, reports }, ends)
+        (ShardLines { orders, reports }, ends)
     }
 
     /// Sends an order to a shard. A shard that has ended needs none.

@@ -17,7 +17,7 @@ use smbench::ir::{
 use smbench::protocol::NtStatus;
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::{EngineConfig, Generation, GenerationTimes};
-use smbench::scheduler::reload::{Reached, ReloadLines, ReloadOrder, ReloadReport, ShardReload};
+use smbench::scheduler::reload::{Reached, ShardLines, ReloadOrder, ReloadReport, ShardReload};
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{Stage, StageCoordinator};
 
@@ -42,7 +42,7 @@ pub struct Reloading<'a> {
 impl Reloading<'_> {
     /// Reloads the stream when the scenario says so. Returns the generations that were accepted,
     /// and those that have settled in every shard.
-    pub async fn follow(self, mut lines: ReloadLines) -> (Vec<u32>, Vec<u32>) {
+    pub async fn follow(self, mut lines: ShardLines) -> (Vec<u32>, Vec<u32>) {
         let (mut accepted, mut settled) = (Vec::new(), BTreeMap::<u32, usize>::new());
         let mut note = |report: &ReloadReport| {
             if report.reached == Reached::Settled {
@@ -123,6 +123,7 @@ impl Reloading<'_> {
             .iter()
             .filter(|client| **client as usize % self.scenario.shards == shard);
         ShardReload {
+            attempt: u64::from(number),
             generation: Generation {
                 number,
                 config: self.engine.clone(),

@@ -24,7 +24,7 @@ use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::EngineConfig;
 use smbench::scheduler::feature_gate::FeatureGate;
 use smbench::scheduler::feed::answer;
-use smbench::scheduler::reload::ReloadLines;
+use smbench::scheduler::reload::ShardLines;
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{
     CutReason, Driver, Feed, Feeds, Permits, PhaseSpan, Shard, StageCoordinator, Timeline,
@@ -187,7 +187,7 @@ impl Scenario {
             })
             .collect();
         let delivered = Delivered::default();
-        let (lines, ends) = ReloadLines::new(self.shards);
+        let (lines, ends) = ShardLines::new(self.shards);
         let watched = !self.reloads.is_empty();
         let drivers: Vec<Driver> = sinks
             .iter_mut()
