@@ -299,3 +299,31 @@ fn a_hook_can_ask_for_the_generation_of_an_operation() {
         .collect();
     assert_eq!(parts, ["1 3", "2 5"]);
 }
+
+#[test]
+fn filters_know_the_workloads_that_a_reload_adds_and_old_taps_pass_over_their_clients() {
+    let hook = |workload: &str| {
+        format!(
+            "local n = bench.counter('n')
+            bench.on_complete({{ workload = '{workload}', fields = {{ 'client' }} }}, function(client)
+                n:add(1, {{ client = client }})
+            end)"
+        )
+    };
+    let mut run = Run::start(&hook("editors"));
+    let mut old = run.tap();
+    let added = "bench.workload { name = 'late', clients = 2, iteration = print }";
+    run.reload(2, &format!("{added}\n{}", hook("late")));
+    let mut new = run.tap();
+    // Clients 0 and 1 are editors, 2 is a reader, and 3 and 4 are of the workload `late`.
+    for client in 0..5 {
+        let event = completion(client, 0, read(1), OK);
+        old.completed(&event, |_| None);
+        new.completed(&event, |_| None);
+    }
+    drop((old, new));
+    let n = serde_json::to_value(&run.finish().metrics["n"]).unwrap();
+    let parts = n["tagged"].as_array().unwrap().iter();
+    let clients: Vec<&str> = parts.map(|part| part["tags"]["client"].as_str().unwrap()).collect();
+    assert_eq!(clients, ["editors/0", "editors/1", "late/0", "late/1"]);
+}
