@@ -16,8 +16,8 @@ use super::threshold_checks;
 use crate::backend::open_files;
 use crate::ir::roster::{self, ClientNumbers};
 use crate::ir::{Phase, StreamHeader, scale_ns};
-use crate::observability::{GenerationFacts, Layout};
 use crate::observability::thresholds::Threshold;
+use crate::observability::{GenerationFacts, Layout};
 use crate::scheduler::feature_gate::FeatureGate;
 use crate::scheduler::feed::SourceThreads;
 use crate::script::Reload;
@@ -53,6 +53,7 @@ pub struct CandidateSource {
     /// The header of the stream that the run began with, and of the run as it is now.
     pub first: Arc<StreamHeader>,
     pub run: Arc<StreamHeader>,
+    pub layout: Arc<Layout>,
     pub phases: Vec<Phase>,
     pub gate: FeatureGate,
     pub hooks: HookLoader,
@@ -107,8 +108,7 @@ impl CandidateSource {
         let (header, numbers) = roster::next_header(&self.run, &own)?;
         let header = Arc::new(StreamHeader { needs: own.needs.clone(), ..header });
         open_files::raise_open_file_limit(options.target.open_files(header.active_count()))?;
-        let layout = Layout::new(header.clone(), self.phases.clone(), options.late_bound);
-        let layout = Arc::new(layout);
+        let layout = Arc::new(self.layout.grown(header.clone()));
         let hooks = self.hooks.prepare_next(input, &own, &layout)?;
         let thresholds = threshold_checks::all(&own, &options.thresholds, hooks.metric_kinds())?;
         Ok(Candidate {
@@ -138,7 +138,9 @@ impl CandidateSource {
         let ends = phases::ends_without_phases(own.bounded, &self.options);
         let planned = phases::planned(&own.phases, ends, self.options.duration)?;
         if planned != self.phases {
-            return Err(anyhow!("the phases of the run are fixed, and they have changed; {RESTART}"));
+            return Err(anyhow!(
+                "the phases of the run are fixed, and they have changed; {RESTART}"
+            ));
         }
         if own.run_client != self.first.run_client {
             let (was, is) = match own.run_client {

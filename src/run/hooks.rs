@@ -144,19 +144,6 @@ impl RunHooks {
         self.loader.clone()
     }
 
-    /// Loads the hooks of the next generation: see [`HookLoader::prepare_next`].
-    ///
-    /// # Errors
-    /// The errors of [`HookLoader::prepare_next`].
-    pub fn prepare_next(
-        &self,
-        input: &Input,
-        header: &StreamHeader,
-        layout: &Arc<Layout>,
-    ) -> anyhow::Result<NextHooks> {
-        self.loader.prepare_next(input, header, layout)
-    }
-
     /// Replaces the hooks by those of the next generation. Each shard then has to replace its tap by
     /// one of [`RunHooks::tap`]. The next hooks are called when the taps of the present ones are
     /// gone and everything that was sent to these was delivered.

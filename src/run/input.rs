@@ -11,7 +11,9 @@ use crate::ir::units::nanoseconds;
 use crate::ir::{ClientPartition, Continued, OperationSource, Preview, StreamHeader, TimeScale};
 use crate::observability::text::printable;
 use crate::scheduler::feed::SourceThreads;
-use crate::script::{self, CheckError, Depth, ReadFiles, Reload, Script, ScriptOptions};
+use crate::script::{
+    self, CheckError, Depth, ReadFiles, Reload, Script, ScriptLocation, ScriptOptions,
+};
 use crate::transform::{
     DocumentStream, OperationStream, PathTemplate, RepeatStreamStage, ScaleClientsStage,
     StagePlace, StreamStage, TransformError, TransformedSource,
@@ -130,6 +132,17 @@ impl Input {
         match self {
             Input::Script(options) => &options.reads,
             Input::Document { reads, .. } => reads,
+        }
+    }
+
+    /// Returns the file that it is in. A ready workload is in none.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Input::Script(options) => match &options.location {
+                ScriptLocation::File(path) => Some(path.clone()),
+                ScriptLocation::Ready(_) => None,
+            },
+            Input::Document { path, .. } => Some(path.clone()),
         }
     }
 

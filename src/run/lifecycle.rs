@@ -1,5 +1,6 @@
 //! The life of a run: it is opened, started, supervised and concluded.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::clean::{Cleaning, clean, not_cleaned};
 use super::error::RunError;
+use super::file_watch::FileWatch;
 use super::hooks::RunHooks;
 use super::input::Input;
 use super::lookahead::lookahead;
@@ -24,12 +26,14 @@ use super::options::{MAX_THREADS, RunOptions};
 use super::phases::{self, PhasePosition};
 use super::prepare::{find_prerequisites, prepare};
 use super::processors::ProcessorWatch;
+use super::reloads::{ReloadedParts, Reloads, ReloadsStart};
 use super::shards::{ShardSink, Shards};
 use super::signals::Signals;
 use super::stage_display::StageDisplay;
 use super::threshold_checks::{self, ThresholdChecks};
 use crate::backend::registry::BackendSettings;
 use crate::backend::{BackendContext, Clock, Feature, SMBBackend, open_files};
+use crate::ir::event::FIRST_GENERATION;
 use crate::ir::prerequisites::Prerequisites;
 use crate::ir::units::nanoseconds;
 use crate::ir::{Phase, StreamHeader};
@@ -42,11 +46,14 @@ use crate::observability::results::ResultsDirectory;
 use crate::observability::standard_error;
 use crate::observability::summary::{PreparedSummary, RunSettings};
 use crate::observability::text::{counted, was};
-use crate::observability::{Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts};
+use crate::observability::{
+    GenerationFacts, Generations, Measurements, Oplog, Recorder, RunFacts, Summary, TargetFacts,
+};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::EngineConfig;
 use crate::scheduler::feature_gate::FeatureGate;
 use crate::scheduler::feed::SourceThreads;
+use crate::scheduler::reload::ShardLines;
 use crate::scheduler::{
     CutReason, Feeds, Permits, PhaseSpan, Precision, RealClock, Shard, Stage, StageCoordinator,
     Timeline,
@@ -159,6 +166,10 @@ struct Run<'a> {
     generators: usize,
     /// Messages about shards that panicked.
     defects: Vec<String>,
+    /// The watch on the files of the input, in a run that is watched; then its reloads.
+    watch: Option<FileWatch>,
+    reloads: Option<Reloads>,
+    input: Input,
 }
 
 impl Run<'_> {
@@ -170,6 +181,10 @@ impl Run<'_> {
         let started_at = SystemTime::now();
         input.check(options.time_scale, options.duration).map_err(RunError::invalid)?;
         let generators = options.generators.unwrap_or_else(default_generators);
+        // Begins before the files are read, so that no change of the input itself is missed.
+        let watch = options.watch.map(|_| FileWatch::start([input.path()].into_iter().flatten()));
+        let watch = watch.transpose().context("the files cannot be watched");
+        let watch = watch.map_err(RunError::internal)?;
         let reading =
             ProgressLines::of_stage(options.progress, format!("reading {}", input.name()));
         let stream = input
@@ -252,6 +267,9 @@ impl Run<'_> {
             shards,
             generators: stream.sources.count(),
             defects: Vec::new(),
+            watch,
+            reloads: None,
+            input: input.clone(),
         };
         Ok((run, stream.sources))
     }
@@ -313,12 +331,12 @@ impl Run<'_> {
     }
 
     /// Starts the shards, each on a thread of its own.
-    fn start(&self, sources: SourceThreads) -> anyhow::Result<Shards> {
+    fn start(&mut self, sources: SourceThreads) -> anyhow::Result<Shards> {
         let header = &self.header;
         let timeouts = self.options.timeouts;
         let engine = Arc::new(EngineConfig {
             phases: PhaseSpan::chain(&self.phases),
-            run_client: header.run_client.then(|| header.workload_clients()),
+            run_client: header.run_client.then(|| header.run_client_number()),
             lookahead: lookahead(header.active_count()),
             batch_bytes: header.batch_bytes.unwrap_or(usize::MAX),
             op_timeout_ns: nanoseconds(timeouts.operation),
@@ -343,17 +361,33 @@ impl Run<'_> {
         });
         let mut shards = Shards::new();
         let feeds = sources.serve(self.shards, self.gate.clone(), None);
-        for (index, feed) in feeds.into_iter().enumerate() {
+        let generations = Generations::new(self.shards, self.layout.clone(), first_facts(header));
+        let watched = self.watch.is_some();
+        let (orders, lines) = ShardLines::new(self.shards);
+        let mut sinks = Vec::with_capacity(self.shards);
+        let mut owners = HashMap::new();
+        for (index, (feed, line)) in feeds.into_iter().zip(lines).enumerate() {
+            let mut recorder = Recorder::new(self.layout.clone(), self.live.shard(index));
+            if let Some(shard) = generations.shard(index).filter(|_| watched) {
+                recorder = recorder.with_generations(shard);
+            }
+            let (sender, reloads) = std::sync::mpsc::channel();
+            sinks.push(sender);
             let sink = ShardSink {
-                recorder: Recorder::new(self.layout.clone(), self.live.shard(index)),
+                recorder,
                 hooks: self.hooks.tap(),
                 oplog: self.oplog.as_ref().and_then(Oplog::tap),
                 made: self.made.as_ref().map(MadeTracker::tap),
                 live: self.live.clone(),
                 workload_clients: header.workload_clients(),
                 watched: self.thresholds.shard(index),
+                reloads: watched.then_some(reloads),
             };
-            let clients = header.active_clients().skip(index).step_by(self.shards).collect();
+            let clients: Vec<u32> =
+                header.active_clients().skip(index).step_by(self.shards).collect();
+            if watched {
+                owners.extend(clients.iter().map(|client| (*client, index)));
+            }
             let (engine, client) = (engine.clone(), client.clone());
             let (permits, coordinator) = (self.permits.clone(), self.coordinator.clone());
             let clock = self.clock.clone();
@@ -366,8 +400,31 @@ impl Run<'_> {
                 client,
                 clock,
                 feed: Feeds::new(feed),
-                reloads: None,
+                reloads: watched.then_some(line),
             })?;
+        }
+        if let (Some(watch), Some(watched)) = (self.watch.take(), self.options.watch) {
+            let _runtime = self.signals.0.enter();
+            self.reloads = Some(Reloads::start(ReloadsStart {
+                input: self.input.clone(),
+                options: self.options.clone(),
+                watched,
+                header: header.clone(),
+                layout: self.layout.clone(),
+                phases: self.phases.clone(),
+                gate: self.gate.clone(),
+                generators: self.generators as u32,
+                loader: self.hooks.loader(),
+                engine,
+                client,
+                clock: self.clock.clone(),
+                coordinator: self.coordinator.clone(),
+                watch,
+                orders,
+                sinks,
+                owners,
+                generations,
+            }));
         }
         Ok(shards)
     }
@@ -377,6 +434,11 @@ impl Run<'_> {
         let clients = self.header.iterating_count();
         let mut display = StageDisplay::start(self.options.progress, self.live.clone(), clients);
         self.follow(&mut shards, &mut display)?;
+        if let Some(reloads) = &mut self.reloads {
+            reloads.settle_at_once(&mut display);
+            // Everything is named by the header that has all clients.
+            (self.header, self.layout) = reloads.end();
+        }
         let (measurements, defects) = shards.join(self.layout.clone());
         self.defects = defects;
         Ok(measurements)
@@ -386,7 +448,9 @@ impl Run<'_> {
     /// thresholds and watches the processors. The first signal cuts the run and lets it drain; a
     /// second signal ends it at once. A threshold or a hook may cut the run too.
     fn follow(&mut self, shards: &mut Shards, display: &mut StageDisplay) -> anyhow::Result<()> {
-        let Run { coordinator, clock, phases, thresholds, hooks, processors, .. } = self;
+        let Run {
+            coordinator, clock, phases, thresholds, hooks, processors, oplog, reloads, ..
+        } = self;
         let (runtime, signals) = &mut self.signals;
         runtime.block_on(async {
             let mut orders = coordinator.subscribe();
@@ -413,13 +477,23 @@ impl Run<'_> {
                 let next_phase_ns = display.measured(&timeline.orders, (&spans, phases), now_ns);
                 let next_phase = clock.sleep_until(next_phase_ns.unwrap_or(u64::MAX));
                 let zero_ns = measuring.then_some(timeline.orders.origin_ns);
+                if let (Some(reloads), Some(zero_ns)) = (reloads.as_mut(), zero_ns) {
+                    reloads.generations.begin(zero_ns);
+                }
+                let reload = async {
+                    match reloads.as_mut() {
+                        Some(reloads) => reloads.next().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let mut reloading = None;
+                let mut was_continued = false;
                 tokio::select! {
-                    _ = continued.recv() => processors.note_continued(),
+                    input = reload => reloading = Some(input),
+                    _ = continued.recv() => was_continued = true,
                     () = shards.ended() => {
                         ended = true;
-                        if continued.recv().now_or_never().is_some() {
-                            processors.note_continued();
-                        }
+                        was_continued = continued.recv().now_or_never().is_some();
                     }
                     changed = orders.changed() => changed?,
                     () = next_phase, if next_phase_ns.is_some() => {}
@@ -440,6 +514,15 @@ impl Run<'_> {
                             coordinator.cut(CutReason::Interrupted);
                         }
                     }
+                }
+                if was_continued {
+                    processors.note_continued();
+                    reloads.iter_mut().for_each(Reloads::continued);
+                }
+                if let (Some(reloads), Some(input)) = (reloads.as_mut(), reloading) {
+                    let oplog = oplog.as_ref();
+                    let parts = &mut ReloadedParts { hooks, thresholds, oplog, display };
+                    reloads.react(input, parts);
                 }
             }
         })
@@ -463,6 +546,11 @@ impl Run<'_> {
         }
         let mut facts = self.facts(measurements);
         (facts.hook_events, facts.metrics) = (hooks.events, hooks.metrics);
+        if let Some(reloads) = &mut self.reloads {
+            let measured = self.coordinator.timeline().measured_ns();
+            facts.generations = reloads.generations.summaries(measured.map_or(0, |(_, end)| end));
+            facts.notes.extend(reloads.note());
+        }
         let mut by_generation = hooks.by_generation;
         for generation in &mut facts.generations {
             generation.metrics = by_generation.remove(&generation.number).unwrap_or_default();
@@ -594,6 +682,17 @@ impl Run<'_> {
             encryption: server.encryption,
             server: server.server,
         }
+    }
+}
+
+fn first_facts(header: &StreamHeader) -> GenerationFacts {
+    GenerationFacts {
+        number: FIRST_GENERATION,
+        script_hash: header.script_hash.clone(),
+        ir_hash: header.ir_hash.clone(),
+        params: header.params.clone(),
+        modules: header.modules.clone(),
+        started_ns: 0,
     }
 }
 

@@ -264,12 +264,11 @@ fn per_second(figures: &GenerationFigures) -> String {
 /// Returns the changes of the rate, p50 and p99, where there is something to compare with.
 fn changes(new: &GenerationFigures, old: Option<&GenerationFigures>) -> [Option<String>; 3] {
     let old = old.filter(|old| old.operations > 0);
-    let of: [fn(&GenerationFigures) -> f64; 3] =
-        [
-            |figures| figures.operations_per_s,
-            |figures| figures.p50_us.unwrap_or_default(),
-            |figures| figures.p99_us.unwrap_or_default(),
-        ];
+    let of: [fn(&GenerationFigures) -> f64; 3] = [
+        |figures| figures.operations_per_s,
+        |figures| figures.p50_us.unwrap_or_default(),
+        |figures| figures.p99_us.unwrap_or_default(),
+    ];
     of.map(|of| old.and_then(|old| percent_change(of(old), of(new))))
 }
 

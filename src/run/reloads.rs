@@ -10,11 +10,12 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::candidate::{Candidate, CandidateSource, LEAD, Loaded};
+use super::error::RunError;
 use super::file_watch::{FileChange, FileWatch};
 use super::hooks::{HookLoader, RunHooks};
 use super::input::Input;
-use super::lookahead::lookahead;
 use super::keys::{Keys, WatchKey};
+use super::lookahead::lookahead;
 use super::options::{RunOptions, WatchOptions};
 use super::reload_lines::{
     MovingClients, ReloadEvent, ReloadLines, Settling, SettlingShow, comparison,
@@ -26,6 +27,7 @@ use crate::backend::Clock;
 use crate::ir::event::FIRST_GENERATION;
 use crate::ir::units::nanoseconds;
 use crate::ir::{Phase, StreamHeader};
+use crate::observability::text::{counted, was};
 use crate::observability::{GenerationFacts, GenerationFigures, Generations, Layout, Oplog};
 use crate::scheduler::client::ClientSettings;
 use crate::scheduler::engine::{EngineConfig, Generation, GenerationTimes};
@@ -48,6 +50,7 @@ pub struct Reloads {
     first: Arc<StreamHeader>,
     /// The header of the run with the clients of the present generation.
     header: Arc<StreamHeader>,
+    layout: Arc<Layout>,
     phases: Vec<Phase>,
     gate: FeatureGate,
     generators: u32,
@@ -143,27 +146,20 @@ pub struct ReloadsStart {
     pub orders: ShardLines,
     pub sinks: Vec<Sender<SinkReload>>,
     pub owners: HashMap<u32, usize>,
+    pub generations: Generations,
 }
 
 impl Reloads {
     /// Must be called within the context of a runtime.
     pub fn start(start: ReloadsStart) -> Reloads {
-        let header = &start.header;
-        let facts = GenerationFacts {
-            number: FIRST_GENERATION,
-            script_hash: header.script_hash.clone(),
-            ir_hash: header.ir_hash.clone(),
-            params: header.params.clone(),
-            modules: header.modules.clone(),
-            started_ns: 0,
-        };
         let files = start.input.reads().paths();
         start.watch.set_files(files.iter().cloned());
         let keys = if start.watched.keys { Keys::listen() } else { None };
         Reloads {
             grace: start.watched.grace,
             lines: ReloadLines { all: start.options.progress },
-            generations: Generations::new(start.sinks.len(), start.layout, facts),
+            generations: start.generations,
+            layout: start.layout,
             options: start.options,
             input: start.input,
             first: start.header.clone(),
@@ -193,9 +189,19 @@ impl Reloads {
         }
     }
 
-    /// Returns the number of edits that were refused.
-    pub fn refused(&self) -> u64 {
-        self.refused
+    /// Ends the listening to keys. Returns the header and the layout with the clients of all
+    /// generations.
+    pub fn end(&mut self) -> (Arc<StreamHeader>, Arc<Layout>) {
+        self.keys = None;
+        (self.header.clone(), self.layout.clone())
+    }
+
+    /// Returns a note for the summary, if edits were refused.
+    pub fn note(&self) -> Option<String> {
+        let edits = counted(self.refused, "edit");
+        (self.refused > 0).then(|| {
+            format!("{edits} {} refused, and the generation before went on", was(self.refused))
+        })
     }
 
     /// Waits for something to react to. Nothing is lost if the future is dropped.
@@ -269,6 +275,7 @@ impl Reloads {
             options: self.options.clone(),
             first: self.first.clone(),
             run: self.header.clone(),
+            layout: self.layout.clone(),
             phases: self.phases.clone(),
             gate: self.gate.clone(),
             hooks: self.loader.clone(),
@@ -300,7 +307,7 @@ impl Reloads {
         match candidate {
             Ok(candidate) if self.is_measuring() => self.fetch(candidate, reads),
             Ok(_) => self.load = None,
-            Err(error) => self.refuse(format!("{error:#}")),
+            Err(error) => self.refuse(RunError::invalid(error).to_string()),
         }
     }
 
@@ -314,10 +321,8 @@ impl Reloads {
             phases_last: !candidate.bounded,
             ..(*self.engine).clone()
         });
-        let client = Arc::new(ClientSettings {
-            header: candidate.header.clone(),
-            ..(*self.client).clone()
-        });
+        let client =
+            Arc::new(ClientSettings { header: candidate.header.clone(), ..(*self.client).clone() });
         let mut parts_of: Vec<Vec<(u32, bool)>> = vec![Vec::new(); shards];
         for client in candidate.header.active_clients() {
             let workload = candidate.header.workload_of(client);
@@ -387,7 +392,9 @@ impl Reloads {
 
     /// Goes on with the generation whose first operations are there.
     fn accept(&mut self, parts: &mut ReloadedParts<'_>) {
-        let Some(Load { number, change, fetch: Some(fetch), .. }) = self.load.take() else { return };
+        let Some(Load { number, change, fetch: Some(fetch), .. }) = self.load.take() else {
+            return;
+        };
         if !self.is_measuring() {
             return self.withdraw(number);
         }
@@ -426,7 +433,7 @@ impl Reloads {
             grace_ends: now.checked_add(Duration::from_nanos(cut_ns - now_ns)),
         });
         (self.present, self.next) = (number, number + 1);
-        self.header = candidate.header;
+        (self.header, self.layout) = (candidate.header, candidate.layout);
         self.files = candidate.reads;
         self.watch.set_files(self.files.iter().cloned());
         self.unsettled.insert(number, 0);
@@ -502,7 +509,8 @@ impl Reloads {
 /// Returns the numbers of clients that a reload from one header of the run to the next moves.
 fn moving(before: &StreamHeader, after: &StreamHeader) -> MovingClients {
     let of = |header: &StreamHeader| {
-        let clients = header.active_clients().filter(|client| header.workload_of(*client).is_some());
+        let clients =
+            header.active_clients().filter(|client| header.workload_of(*client).is_some());
         clients.collect::<HashSet<u32>>()
     };
     let (before, after) = (of(before), of(after));

@@ -22,7 +22,7 @@ use super::engine::{Engine, EngineConfig};
 use super::feed::{Feed, Feeds};
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
-use super::reload::{Reached, ShardLine, ReloadOrder, ReloadReport, ShardReload};
+use super::reload::{Reached, ReloadOrder, ReloadReport, ShardLine, ShardReload};
 use super::stage_coordinator::StageCoordinator;
 use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};

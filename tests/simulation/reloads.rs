@@ -17,7 +17,7 @@ use smbench::ir::{
 use smbench::protocol::NtStatus;
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::{EngineConfig, Generation, GenerationTimes};
-use smbench::scheduler::reload::{Reached, ShardLines, ReloadOrder, ReloadReport, ShardReload};
+use smbench::scheduler::reload::{Reached, ReloadOrder, ReloadReport, ShardLines, ShardReload};
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{Stage, StageCoordinator};
 
