@@ -102,7 +102,7 @@ impl CandidateSource {
         self.gate.check(&own.needs)?;
         if mode::caches(&own.needs, options) && !mode::caches(&self.first.needs, options) {
             bail!(
-                "it asks for oplocks or leases, for which the run would have had to prepare at its beginning; {RESTART}"
+                "operations now ask for oplocks or leases, for which a run prepares at its beginning; {RESTART}"
             );
         }
         let (header, numbers) = roster::next_header(&self.run, &own)?;
@@ -139,17 +139,15 @@ impl CandidateSource {
         let planned = phases::planned(&own.phases, ends, self.options.duration)?;
         if planned != self.phases {
             return Err(anyhow!(
-                "the phases of the run are fixed, and they have changed; {RESTART}"
+                "the phases have changed, and those of a run are fixed; {RESTART}"
             ));
         }
         if own.run_client != self.first.run_client {
-            let (was, is) = match own.run_client {
-                true => ("neither", "now has one"),
-                false => ("one", "now has none"),
+            let change = match own.run_client {
+                true => "was added: the run began with neither bench.setup nor bench.teardown",
+                false => "were removed: the run began with one of them",
             };
-            bail!(
-                "the run began with {was} of bench.setup and bench.teardown, and the script {is}; {RESTART}"
-            );
+            bail!("bench.setup or bench.teardown {change}; {RESTART}");
         }
         for workload in &own.workloads {
             let before = self.run.workloads.iter().find(|before| before.name == workload.name);
