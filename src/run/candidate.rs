@@ -144,8 +144,8 @@ impl CandidateSource {
         }
         if own.run_client != self.first.run_client {
             let change = match own.run_client {
-                true => "was added: the run began with neither bench.setup nor bench.teardown",
-                false => "were removed: the run began with one of them",
+                true => "was added, and the run began with neither",
+                false => "was removed, and the script now has neither",
             };
             bail!("bench.setup or bench.teardown {change}; {RESTART}");
         }
@@ -153,7 +153,7 @@ impl CandidateSource {
             let before = self.run.workloads.iter().find(|before| before.name == workload.name);
             if before.is_some_and(|before| before.on_break != workload.on_break) {
                 bail!(
-                    "the way in which workload '{}' answers breaks is a part of its connections, and it has changed; {RESTART}",
+                    "bench.on_break has changed for workload '{}', and its connections keep what they began with; {RESTART}",
                     workload.name
                 );
             }
