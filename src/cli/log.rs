@@ -57,6 +57,7 @@ const LOGGING: [&str; 27] = [
     "observability::progress_lines",
     "observability::standard_error",
     "probe::suite",
+    "run::candidate",
     "run::directory_events",
     "run::hooks",
     "run::input",

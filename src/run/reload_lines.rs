@@ -231,7 +231,7 @@ pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
         text += &format!(", {there}/{all} clients");
     }
     if new.operations == 0 {
-        return format!("{text}: {NOTHING_YET}");
+        return format!("{text}: no operations yet");
     }
     let [rate, p50, p99] = changes(new, Some(old)).map(|change| prefixed(" ", change, ""));
     text += &format!(
@@ -246,12 +246,10 @@ pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
     text
 }
 
-const NOTHING_YET: &str = "no operations yet";
-
 /// Returns the figures of a generation, with the changes from those of another one.
 fn compared(figures: &GenerationFigures, before: Option<&GenerationFigures>) -> String {
     if figures.operations == 0 {
-        return NOTHING_YET.into();
+        return "no operations".into();
     }
     let [rate, p50, p99] = changes(figures, before).map(|change| prefixed(" (", change, ")"));
     format!(
