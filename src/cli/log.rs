@@ -44,7 +44,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 27] = [
+const LOGGING: [&str; 28] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
