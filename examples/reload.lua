@@ -26,8 +26,8 @@ end)
 
 bench.workload {
   name = "editors",
-  -- Edit: double the clients. Only the added ones run `setup`. With fewer
-  -- clients, those that leave run their `teardown`.
+  -- Edit: 2 * P.users. Only the added clients run `setup`. With fewer clients,
+  -- such as P.users / 2, those that leave run their `teardown`.
   clients = P.users,
 
   -- `setup` does not run again in a client that stays. What it leaves is there for
@@ -42,11 +42,12 @@ bench.workload {
 
   iteration = function(c, rng)
     local h = c:open(path(c), "rw")
-    -- Edit: write in blocks of 4 KiB, as some programs do, and see what a save
-    -- costs then:
+    -- Edit: write in blocks of 4 KiB, as some programs do. The rate counts
+    -- operations, of which a save then has more; summary.json has the time of
+    -- whole saves (iterations) in each generation.
     --   for offset = 0, P.size - 1, 4096 do c:write(h, offset, 4096) end
     c:write(h, 0, P.size)
-    -- Edit: remove this line. What is a save worth that is flushed to the disk?
+    -- Edit: remove this line. A save is then over before it is on the disk.
     c:flush(h)
     c:close(h)
     c:think(rng:exp(P.think))
@@ -62,7 +63,7 @@ bench.teardown(function(c)
 end)
 
 -- Thresholds and hooks of the new version apply as soon as it is accepted.
--- Edit: 5ms.
+-- They are judged over the whole run. Edit: 5ms.
 bench.thresholds { "write.response.p99 < 5s" }
 
 -- The metrics of a run go on through reloads, and so does plain data in

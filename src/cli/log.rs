@@ -44,7 +44,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 27] = [
+const LOGGING: [&str; 28] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -57,6 +57,7 @@ const LOGGING: [&str; 27] = [
     "observability::progress_lines",
     "observability::standard_error",
     "probe::suite",
+    "run::candidate",
     "run::directory_events",
     "run::hooks",
     "run::input",

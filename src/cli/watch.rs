@@ -18,8 +18,8 @@ use super::run::RunArgs;
     after_long_help = "On a terminal the key r reloads now, and q ends the run as at its planned \
         end; Ctrl-C interrupts it. Without --duration, phases or another bound the run lasts \
         until then.\n\
-        Changes of the phases, of a client of bench.setup and of what is set on the command line \
-        need a restart.\n\
+        Changed phases, a first bench.setup and other flags need a restart; the line of a refused \
+        edit says so.\n\
         The exit codes are those of smbench run."
 )]
 pub struct WatchArgs {

@@ -107,7 +107,7 @@ impl CandidateSource {
         self.gate.check(&own.needs)?;
         if mode::caches(&own.needs, options) && !mode::caches(&self.first.needs, options) {
             bail!(
-                "it asks for oplocks or leases, for which the run would have had to prepare at its beginning; {RESTART}"
+                "operations now ask for oplocks or leases, for which a run prepares at its beginning; {RESTART}"
             );
         }
         let (header, numbers) = roster::next_header(&self.run, &own)?;
@@ -137,23 +137,21 @@ impl CandidateSource {
         let planned = phases::planned(&own.phases, ends, self.options.duration)?;
         if planned != self.phases {
             return Err(anyhow!(
-                "the phases of the run are fixed, and they have changed; {RESTART}"
+                "the phases have changed, and those of a run are fixed; {RESTART}"
             ));
         }
         if own.run_client != self.first.run_client {
-            let (was, is) = match own.run_client {
-                true => ("neither", "now has one"),
-                false => ("one", "now has none"),
+            let change = match own.run_client {
+                true => "was added, and the run began with neither",
+                false => "was removed, and the script now has neither",
             };
-            bail!(
-                "the run began with {was} of bench.setup and bench.teardown, and the script {is}; {RESTART}"
-            );
+            bail!("bench.setup or bench.teardown {change}; {RESTART}");
         }
         for workload in &own.workloads {
             let before = self.run.workloads.iter().find(|before| before.name == workload.name);
             if before.is_some_and(|before| before.on_break != workload.on_break) {
                 bail!(
-                    "the way in which workload '{}' answers breaks is a part of its connections, and it has changed; {RESTART}",
+                    "bench.on_break has changed for workload '{}', and its connections keep what they began with; {RESTART}",
                     workload.name
                 );
             }

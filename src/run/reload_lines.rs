@@ -42,7 +42,7 @@ pub enum ReloadEvent {
     },
     /// A reload was requested, and nothing has changed.
     Unchanged { current: u32 },
-    /// Clients that did not reach a boundary in time were cut.
+    /// Clients have not reached a boundary in time, and are cut.
     GraceOver { generation: u32, cut: u32, grace: Duration },
     /// The figures of a generation have settled, or it ends.
     Settled { new: GenerationFigures, old: GenerationFigures },
@@ -145,9 +145,10 @@ impl ReloadEvent {
                 format!("reload: nothing has changed, generation {current} goes on")
             }
             ReloadEvent::GraceOver { generation, cut, grace } => format!(
-                "reload: {} reached no boundary within --reload-grace ({grace:?}) and did not move to generation {generation}: what {} was doing was cut",
+                "reload: {} reached no boundary within --reload-grace ({grace:?}): the rest of {} iteration is discarded before {} to generation {generation}",
                 clients(*cut),
-                if *cut == 1 { "it" } else { "each" }
+                if *cut == 1 { "its" } else { "their" },
+                if *cut == 1 { "it moves" } else { "they move" },
             ),
             ReloadEvent::Settled { new, old } => format!(
                 "reload: generation {}, {}: {}; generation {}: {}",
@@ -191,9 +192,14 @@ fn clients(count: impl Into<u64>) -> String {
     format!("{} client{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// Returns the names of changed files, at most `most` of them.
+/// Returns the names of changed files, at most `most` of them, without the current directory: the
+/// files that a script loads have absolute paths.
 fn changed_names(changed: &[PathBuf], most: usize) -> String {
-    let shown = |path: &Path| printable(&path.display().to_string(), MAX_PATH_CHARS);
+    let directory = std::env::current_dir().unwrap_or_default();
+    let shown = |path: &Path| {
+        let near = path.strip_prefix(&directory).unwrap_or(path);
+        printable(&near.display().to_string(), MAX_PATH_CHARS)
+    };
     let mut names: Vec<String> = changed.iter().take(most).map(|path| shown(path)).collect();
     let rest = changed.len() - names.len();
     let last = match rest {
@@ -225,7 +231,7 @@ pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
         text += &format!(", {there}/{all} clients");
     }
     if new.operations == 0 {
-        return format!("{text}: {NOTHING_YET}");
+        return format!("{text}: no operations yet");
     }
     let [rate, p50, p99] = changes(new, Some(old)).map(|change| prefixed(" ", change, ""));
     text += &format!(
@@ -240,12 +246,10 @@ pub fn comparison(new: &GenerationFigures, old: &GenerationFigures) -> String {
     text
 }
 
-const NOTHING_YET: &str = "no operations yet";
-
 /// Returns the figures of a generation, with the changes from those of another one.
 fn compared(figures: &GenerationFigures, before: Option<&GenerationFigures>) -> String {
     if figures.operations == 0 {
-        return NOTHING_YET.into();
+        return "no operations".into();
     }
     let [rate, p50, p99] = changes(figures, before).map(|change| prefixed(" (", change, ")"));
     format!(
@@ -383,6 +387,9 @@ mod tests {
         );
         let many = accepted(&["a", "b", "c", "d", "e"], forty);
         assert!(many.contains("the change of a, b, c and 2 more files; "), "{many}");
+        let here = std::env::current_dir().unwrap();
+        let near = accepted(&[here.join("lib/m.lua").to_str().unwrap()], forty);
+        assert!(near.contains("the change of lib/m.lua; "), "{near}");
         let hostile = accepted(&["a\x1b[2J.lua"], forty);
         assert!(hostile.contains("a\\u{1b}[2J.lua"), "{hostile}");
         let requested = accepted(&[], MovingClients::default());
@@ -406,7 +413,7 @@ mod tests {
         let grace = Duration::from_secs(30);
         assert_eq!(
             ReloadEvent::GraceOver { generation: 2, cut: 1, grace }.text(),
-            "reload: 1 client reached no boundary within --reload-grace (30s) and did not move to generation 2: what it was doing was cut"
+            "reload: 1 client reached no boundary within --reload-grace (30s): the rest of its iteration is discarded before it moves to generation 2"
         );
     }
 

@@ -39,6 +39,9 @@ use crate::scheduler::{CutReason, RealClock, Stage, StageCoordinator};
 const FETCH_BOUND: Duration = Duration::from_secs(30);
 /// Maximum number of generations that clients may be in at a time, besides the newest.
 const MOST_UNSETTLED: usize = 4;
+/// The time before the end of `--reload-grace` at which the clients to cut are counted: afterwards
+/// they move, one after another.
+const COUNTED_BEFORE: Duration = Duration::from_millis(10);
 /// Maximum number of generations of a run: each has a part in its summary.
 const MOST_GENERATIONS: u32 = 10_000;
 
@@ -105,7 +108,7 @@ struct Settled {
     before: u32,
     clients: u64,
     settling: Settling,
-    /// The time at which clients that have not moved are cut.
+    /// The time at which clients that have not moved are counted, shortly before they are cut.
     grace_ends: Option<Instant>,
 }
 
@@ -430,7 +433,8 @@ impl Reloads {
             before: self.present,
             clients: candidate.header.iterating_count().into(),
             settling: Settling::begin(now),
-            grace_ends: now.checked_add(Duration::from_nanos(cut_ns - now_ns)),
+            grace_ends: now
+                .checked_add(Duration::from_nanos(cut_ns - now_ns).saturating_sub(COUNTED_BEFORE)),
         });
         (self.present, self.next) = (number, number + 1);
         (self.header, self.layout) = (candidate.header, candidate.layout);

@@ -210,6 +210,11 @@ impl Call {
         self
     }
 
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Call {
+        self.command.stdin(stdin);
+        self
+    }
+
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Call {
         self.command.stdout(stdout);
         self

@@ -1,38 +1,93 @@
 //! Output on a terminal: lines fit its width and break between words.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Command;
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use smbench::observability::columns::width;
 
 use crate::program::Place;
 
 const COLUMNS: usize = 60;
 
-/// Returns the output of a call on a terminal of [`COLUMNS`], without colors and progress lines.
+/// A terminal of [`COLUMNS`].
+pub struct Terminal {
+    keyboard: File,
+    name: String,
+    /// The end of a program, which keeps the terminal open between two programs.
+    program: File,
+    written: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Terminal {
+    pub fn new() -> Terminal {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
+        let program = opened(&name);
+        let size = ["cols", &COLUMNS.to_string(), "rows", "40"];
+        let sized = Command::new("stty").args(size).stdin(opened(&name)).status().unwrap();
+        assert!(sized.success());
+        let keyboard = File::from(keyboard);
+        let (mut screen, written) = (keyboard.try_clone().unwrap(), Arc::<Mutex<_>>::default());
+        let shown: Arc<Mutex<Vec<u8>>> = Arc::clone(&written);
+        let reading = thread::spawn(move || {
+            let mut chunk = [0; 4_096];
+            // Reading ends with an error when the last process has closed the terminal.
+            while let Ok(read @ 1..) = screen.read(&mut chunk) {
+                shown.lock().unwrap().extend_from_slice(&chunk[..read]);
+            }
+        });
+        Terminal { keyboard, name, program, written, reading }
+    }
+
+    /// Opens the end of a program.
+    pub fn open(&self) -> File {
+        opened(&self.name)
+    }
+
+    pub fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Returns whether it reports whole lines and shows what is typed, as for a shell.
+    pub fn is_for_lines(&self) -> bool {
+        let modes = tcgetattr(&self.program).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Returns everything that was written so far.
+    pub fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().unwrap()).replace("\r\n", "\n")
+    }
+
+    /// Returns everything that was written, once no program has it open.
+    pub fn end(self) -> String {
+        drop(self.program);
+        self.reading.join().unwrap();
+        let written = self.written.lock().unwrap().clone();
+        String::from_utf8(written).unwrap().replace("\r\n", "\n")
+    }
+}
+
+fn opened(name: &str) -> File {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap().into()
+}
+
+/// Returns the output of a call on a terminal, without colors and progress lines.
 fn shown(place: &Place, line: &str, code: i32) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let screen = || File::options().read(true).write(true).open(&name).unwrap();
-    let size = ["cols", &COLUMNS.to_string(), "rows", "40"];
-    let sized = Command::new("stty").args(size).stdin(screen()).status().unwrap();
-    assert!(sized.success());
-    let call = place.smbench(line).env("NO_COLOR", "1").stdout(screen()).stderr(screen());
-    let running = call.start();
-    let reading = thread::spawn(move || {
-        let (mut terminal, mut shown) = (File::from(terminal), Vec::new());
-        // Reading ends with an error when the last process has closed the terminal.
-        let _ = terminal.read_to_end(&mut shown);
-        String::from_utf8(shown).unwrap().replace("\r\n", "\n")
-    });
-    running.end().exits(code);
-    let shown = reading.join().unwrap();
-    shown.rsplit("\x1b[2K").next().unwrap().to_string()
+    let terminal = Terminal::new();
+    let call = place.smbench(line).env("NO_COLOR", "1");
+    let call = call.stdout(terminal.open()).stderr(terminal.open());
+    call.end().exits(code);
+    terminal.end().rsplit("\x1b[2K").next().unwrap().to_string()
 }
 
 fn words(text: &str) -> Vec<&str> {
