@@ -256,6 +256,11 @@ impl<'sink> Driver<'sink> {
             ReloadOrder::Prepare(reload) => {
                 let ShardReload { attempt, generation, feed, client } = *reload;
                 let number = generation.number;
+                // All clients of this shard may have left or ended, and others go on.
+                if self.arrived && self.shard.coordinator.resume(self.stage) {
+                    self.arrived = false;
+                    self.engine.resume_stage();
+                }
                 self.shard.feed.add(number, feed);
                 self.engine.prepare(generation);
                 let progress = ReloadProgress::Fetching;

@@ -216,6 +216,14 @@ impl Engine {
         }
     }
 
+    /// Returns whether clients that are done, or are not there yet, have something to do once the
+    /// generation that was prepared begins.
+    pub(super) fn goes_on(&self) -> bool {
+        let arriving = self.arriving.as_ref().filter(|arriving| !arriving.begun);
+        let has_upcoming = |client: &ClientQueue| client.upcoming.is_some();
+        arriving.is_some() && self.clients_move() && self.clients.iter().any(has_upcoming)
+    }
+
     /// Returns whether the stage is one in which clients move, and has not ended.
     fn clients_move(&self) -> bool {
         self.stage == Stage::Measure && !self.cut && !self.at_bound && !self.over

@@ -370,21 +370,26 @@ impl Engine {
         Some(slot)
     }
 
-    /// Returns whether every client of the stage is done and, if the phases are to last, their
-    /// time has passed.
+    /// Returns whether every client of the stage is done, none is to go on with a generation that
+    /// arrives and, if the phases are to last, their time has passed.
     pub fn stage_done(&self) -> bool {
         let lasts = self.config.phases_last && !self.at_bound && self.end_ns().is_some();
         let there = |client: &ClientQueue| {
             client.state != ClientState::Gone
                 && self.config.takes_part(client.client_idx, self.stage)
         };
-        self.unfinished == 0 && !(lasts && self.clients.iter().any(there))
+        self.unfinished == 0 && !self.goes_on() && !(lasts && self.clients.iter().any(there))
     }
 
     /// Records that the end of the stage was reported. A generation that comes later changes nothing
-    /// for this shard's clients.
+    /// for this shard's clients, unless the stage is resumed before.
     pub fn end_stage(&mut self) {
         self.over = true;
+    }
+
+    /// Takes back that the end of the stage was reported.
+    pub fn resume_stage(&mut self) {
+        self.over = false;
     }
 
     /// Returns whether a client has an operation in flight.
