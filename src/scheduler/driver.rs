@@ -291,13 +291,16 @@ impl<'sink> Driver<'sink> {
         let reached = match reloading.progress {
             ReloadProgress::Fetching => self.engine.fetched().map(Reached::Fetched),
             ReloadProgress::Fetched => None,
-            ReloadProgress::Begun => {
-                self.engine.has_settled(generation).then_some(Reached::Settled)
-            }
+            ReloadProgress::Begun => match self.engine.take_cut_late() {
+                0 => self.engine.has_settled(generation).then_some(Reached::Settled),
+                cut => Some(Reached::Cut(cut)),
+            },
         };
         let Some(reached) = reached else { return };
         let settled = reached == Reached::Settled;
-        reloading.progress = ReloadProgress::Fetched;
+        if !matches!(reached, Reached::Cut(_)) {
+            reloading.progress = ReloadProgress::Fetched;
+        }
         // The run may have ended.
         let _ = line.reports.send(ReloadReport {
             shard: self.shard.index,

@@ -42,6 +42,7 @@ mod reaching;
 mod ready_workloads;
 mod refused_reloads;
 mod release;
+mod reloaded_files;
 mod reloads;
 mod results;
 mod scan;

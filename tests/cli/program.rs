@@ -237,6 +237,7 @@ impl Call {
             work: self.work,
             out: self.out,
             started: Instant::now(),
+            bound: BOUND,
         }
     }
 
@@ -268,6 +269,7 @@ pub struct Running {
     work: PathBuf,
     out: Option<PathBuf>,
     started: Instant,
+    bound: Duration,
 }
 
 /// The process group of a call, until the call is known to have ended.
@@ -288,6 +290,11 @@ impl Running {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets the call last longer than others.
+    pub fn lasts(&mut self, bound: Duration) {
+        self.bound = bound;
     }
 
     /// Returns the directory for temporary files of the call.
@@ -313,7 +320,8 @@ impl Running {
                 self.group.0 = None;
                 panic!("ended before {what}: {ended:?}");
             }
-            assert!(self.started.elapsed() < BOUND, "no {what} within {BOUND:?}");
+            let bound = self.bound;
+            assert!(self.started.elapsed() < bound, "no {what} within {bound:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -345,12 +353,12 @@ impl Running {
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if self.started.elapsed() < BOUND => {}
+                None if self.started.elapsed() < self.bound => {}
                 None => {
                     drop(self.group);
                     let _ = self.child.wait();
                     let (out, err) = (self.stdout.end(), self.stderr.end());
-                    panic!("not ended within {BOUND:?}\n{out}\n{err}");
+                    panic!("not ended within {:?}\n{out}\n{err}", self.bound);
                 }
             }
             std::thread::sleep(Duration::from_millis(2));

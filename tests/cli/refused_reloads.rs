@@ -108,7 +108,7 @@ fn a_parameter_that_is_in_use_and_vanishes() {
     let params = "local P = bench.params { pause = { type = 'int', default = 1 } }";
     let place = Place::with_script(&script(params, "one"));
     let bad = script(&params.replace("pause", "paus"), "bad");
-    let reason = "-p pause=5: unknown parameter 'pause': did you mean 'paus'?";
+    let reason = "-p pause: unknown parameter 'pause': did you mean 'paus'?";
     refused(place, "-p pause=5", &bad, reason, &script(params, "two"));
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::program::{Place, names};
 use crate::summary::number;
@@ -230,4 +230,167 @@ fn handles_that_are_open_across_iterations_are_closed_at_the_move() {
     assert_eq!(reloaded.generations()[0]["closed_handles"], 3);
     // At the end those of the second generation are closed too.
     assert_eq!(summary["cleanup"]["closed"], 3);
+}
+
+#[test]
+fn hooks_metrics_and_thresholds_of_the_last_generation_end_the_run() {
+    let script = |mark: &str, threshold: &str| {
+        format!(
+            "local seen = bench.counter('seen')
+            bench.workload {{ name = 'w', clients = 4, iteration = function(c)
+                c:mkdir('{mark}' .. c.id, {{ expect = 'any' }})
+                c:think('2ms')
+            end }}
+            bench.on_complete({{ fields = {{ 'generation' }} }}, function(generation)
+                seen:add(1, {{ by = '{mark}', of = generation }})
+                local state = bench.state
+                state.first = state.first or '{mark}'
+                state.counts = state.counts or {{}}
+                state.counts[generation] = (state.counts[generation] or 0) + 1
+            end)
+            bench.on_end(function(summary)
+                print('end', '{mark}', bench.state.first, unpack(bench.state.counts))
+            end)
+            bench.thresholds {{ '{threshold}' }}"
+        )
+    };
+    let place = Place::with_script(&script("one", "mkdir.count < 1"));
+    let mut run = Watched::embedded(place, "--operations 3000");
+    run.until(&["one0"]);
+    run.edit("s.lua", script("two", "mkdir.count > 2999"));
+    run.accepted(2);
+    let reloaded = run.end_by_itself(0);
+    let summary = &reloaded.summary;
+    let of = |at: usize| number(&reloaded.generations()[at]["totals"]["operations"]);
+    let said = format!("end two one {} {}", of(0), of(1));
+    assert!(of(0) > 0 && of(1) > 0);
+    let stderr = &reloaded.ended.stderr;
+    assert!(stderr.replace('\t', " ").contains(&said), "{said}: {stderr}");
+    assert_eq!(stderr.matches("end").count(), 1, "{stderr}");
+    let thresholds = summary["thresholds"].as_array().unwrap();
+    assert_eq!(thresholds.len(), 1, "{thresholds:?}");
+    assert_eq!(summary["metrics"]["seen"]["value"], 3000);
+    let tagged = summary["metrics"]["seen"]["tagged"].as_array().unwrap();
+    let by = |mark: &str| -> u64 {
+        let own = tagged.iter().filter(|part| part["tags"]["by"] == mark);
+        own.map(|part| number(&part["value"])).sum()
+    };
+    // The new hooks get what completes after the edit was accepted, of either generation.
+    assert!(by("two") >= of(1) && by("one") > 0, "{tagged:?}");
+    let parts = reloaded.generations().iter().map(|part| &part["metrics"]["seen"]["value"]);
+    assert_eq!(parts.map(number).sum::<u64>(), 3000);
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate() {
+    let script = |path: &str| {
+        format!(
+            "bench.workload {{ name = 'w', clients = 8, pace = bench.open_loop {{ rate = 200 }},
+                iteration = function(c) c:mkdir('{path}', {{ expect = 'any' }}) end }}"
+        )
+    };
+    let mut run = Watched::embedded(Place::with_script(&script("one")), "--oplog");
+    for (generation, mark) in [(2, "two"), (3, "three"), (4, "four")] {
+        run.until(&[["one", "two", "three"][generation as usize - 2]]);
+        run.edit("s.lua", script(mark));
+        run.accepted(generation);
+    }
+    run.until(&["four"]);
+    let reloaded = run.end();
+    let lines = reloaded.operations();
+    let mut due: Vec<u64> = lines.iter().map(|line| number(&line["due_ns"])).collect();
+    due.sort();
+    // Those that were due last were cut with the run, or were not made.
+    let apart: Vec<u64> = due.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let odd: Vec<u64> = apart.into_iter().filter(|gap| *gap != 5_000_000).collect();
+    assert!(odd.len() <= 3, "at most one at each move: {odd:?}");
+    assert!(odd.iter().all(|gap| *gap > 0), "an arrival was doubled: {odd:?}");
+    let span_ns = due.last().unwrap() - due[0];
+    let missing = (span_ns / 5_000_000 + 1).abs_diff(due.len() as u64);
+    assert!(missing <= 3, "{missing} arrivals of {} are missing: {odd:?}", due.len());
+}
+
+#[test]
+fn a_client_that_reaches_no_boundary_is_cut_after_the_grace_time() {
+    let script = |mark: &str, think: &str| {
+        format!(
+            "bench.workload {{ name = 'w', clients = 3, iteration = function(c)
+                c:mkdir('{mark}' .. c.id, {{ expect = 'any' }})
+                if c.id == 1 then c:think('{think}') else c:think('2ms') end
+                c:mkdir('{mark}after' .. c.id, {{ expect = 'any' }})
+            end }}"
+        )
+    };
+    let place = Place::with_script(&script("one", "1h"));
+    let mut run = Watched::embedded(place, "--reload-grace 500ms");
+    run.until(&["one0", "one1", "one2"]);
+    run.edit("s.lua", script("two", "2ms"));
+    run.accepted(2);
+    let line = run.line("grace", |line| line.contains("--reload-grace"));
+    let expected = "reload: 1 client reached no boundary within --reload-grace (500ms) and did not move to generation 2: what it was doing was cut";
+    assert_eq!(line, expected);
+    run.until(&["two0", "two1", "two2", "twoafter1"]);
+    assert!(!run.shared("oneafter1").exists());
+    let reloaded = run.end();
+    let iterations: Vec<&Value> =
+        reloaded.generations().iter().map(|part| &part["iterations"]["cut"]).collect();
+    assert_eq!(iterations[0], 1, "{iterations:?}");
+}
+
+#[test]
+fn many_edits_a_second_end_with_the_newest() {
+    let mut run = Watched::embedded(Place::with_script(&marking("first")), "");
+    run.until(&["first0"]);
+    for edit in 0..60 {
+        run.edit("s.lua", marking(&format!("edit{edit}-")));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    run.until(&["edit59-0", "edit59-1", "edit59-2", "edit59-3"]);
+    let reloaded = run.end();
+    let stderr = &reloaded.ended.stderr;
+    assert!(!stderr.contains("refused"), "{stderr}");
+    let accepted = stderr.matches(" accepted ").count();
+    assert_eq!(reloaded.generations().len(), accepted + 1);
+    assert!(accepted > 1, "{stderr}");
+    assert_eq!(number(&reloaded.summary["totals"]["failed"]), 0);
+}
+
+/// Maximum growth of the program over 400 reloads, without the summary's part of each.
+const GROWTH_KIB: u64 = 24 << 10;
+
+#[test]
+#[ignore = "reloads five hundred times"]
+fn five_hundred_reloads_leave_the_memory_as_it_was() {
+    let script = |number: u32| {
+        format!(
+            "bench.on_phase(function() print('begun') end)
+            bench.workload {{ name = 'w', clients = 8, iteration = function(c)
+                c:stat('')
+                c:think({})
+            end }}",
+            2_000_000 + number
+        )
+    };
+    let place = Place::with_script(&script(1));
+    let mut run = Watched::start(place, "s.lua --target sim");
+    run.running.lasts(std::time::Duration::from_secs(900));
+    run.line("beginning", |line| line == "begun");
+    let statm = format!("/proc/{}/statm", run.running.id());
+    let resident_kib = || -> u64 {
+        let pages = std::fs::read_to_string(&statm).unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
+    };
+    let mut early = 0;
+    for generation in 2..=501 {
+        run.edit("s.lua", script(generation));
+        run.accepted(generation);
+        if generation == 101 {
+            early = resident_kib();
+        }
+    }
+    let late = resident_kib();
+    println!("resident: {early} KiB after 100 reloads, {late} KiB after 500");
+    let reloaded = run.end();
+    assert_eq!(reloaded.generations().len(), 501);
+    assert!(late < early + GROWTH_KIB, "{early} KiB after 100 reloads, {late} KiB after 500");
 }

@@ -524,6 +524,12 @@ impl Engine {
         }
     }
 
+    /// Returns the number of clients that were cut because they did not move in time, since the last
+    /// call.
+    pub fn take_cut_late(&mut self) -> u32 {
+        std::mem::take(&mut self.cut_late)
+    }
+
     /// Cuts the iterations of the clients that have not reached a boundary in time.
     fn cut_those_left(&mut self, now_ns: u64) {
         let left: Vec<u32> = (0..self.clients.len() as u32)
@@ -534,6 +540,7 @@ impl Engine {
                     && !client.is_finished()
             })
             .collect();
+        self.cut_late += left.len() as u32;
         for &slot in &left {
             self.supersede(slot, now_ns);
             self.clients[slot as usize].cut();

@@ -61,6 +61,8 @@ pub struct Engine {
     pub(super) over: bool,
     /// The generation that clients are to move to.
     pub(super) arriving: Option<Arriving>,
+    /// The number of clients that were cut because they did not move in time, until it was taken.
+    pub(super) cut_late: u32,
     /// The shifts of the generations after the first that clients may be in.
     pub(super) shifts: Vec<TimeShift>,
 }
@@ -89,6 +91,7 @@ impl Engine {
             last_seq: vec![None; clients.len()],
             over: false,
             arriving: None,
+            cut_late: 0,
             shifts: Vec::new(),
         }
     }
