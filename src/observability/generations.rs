@@ -14,6 +14,7 @@ use super::merge::Merge;
 use super::metrics::WorkloadStats;
 use super::summarize::{iterations, operations, seconds, totals, with_rate};
 use super::summary::{Iterations, OperationTotals, Operations};
+use crate::ir::StreamHeader;
 use crate::ir::event::FIRST_GENERATION;
 use crate::ir::source::Module;
 
@@ -28,6 +29,20 @@ pub struct GenerationFacts {
     pub modules: Vec<Module>,
     /// The time of its acceptance, in nanoseconds from time zero; 0 for the first.
     pub started_ns: u64,
+}
+
+impl GenerationFacts {
+    /// Returns the facts of a generation whose stream has this header. It starts at time zero.
+    pub fn new(number: u32, header: &StreamHeader) -> GenerationFacts {
+        GenerationFacts {
+            number,
+            script_hash: header.script_hash.clone(),
+            ir_hash: header.ir_hash.clone(),
+            params: header.params.clone(),
+            modules: header.modules.clone(),
+            started_ns: 0,
+        }
+    }
 }
 
 /// The figures of a generation that the display shows. They are over all types of operations, of the

@@ -1,5 +1,6 @@
 //! A generation of the stream that is loaded while the run goes on with another one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Builder;
@@ -14,6 +15,7 @@ use super::options::RunOptions;
 use super::phases;
 use super::threshold_checks;
 use crate::backend::open_files;
+use crate::ir::panic_message::panic_message;
 use crate::ir::roster::{self, ClientNumbers};
 use crate::ir::{Phase, StreamHeader, scale_ns};
 use crate::observability::thresholds::Threshold;
@@ -89,7 +91,10 @@ impl CandidateSource {
             begin_ns: scale_ns(self.planned_ns, 1.0 / time_scale),
         };
         let input = self.input.for_generation(reload);
-        let candidate = self.candidate(&input);
+        let candidate = catch_unwind(AssertUnwindSafe(|| self.candidate(&input)));
+        let candidate = candidate.unwrap_or_else(|panic| {
+            Err(anyhow!("loading it panicked, a defect of smbench: {}", panic_message(&*panic)))
+        });
         Loaded { number: self.number, candidate, reads: input.reads().paths() }
     }
 
@@ -112,14 +117,7 @@ impl CandidateSource {
         let hooks = self.hooks.prepare_next(input, &own, &layout)?;
         let thresholds = threshold_checks::all(&own, &options.thresholds, hooks.metric_kinds())?;
         Ok(Candidate {
-            facts: GenerationFacts {
-                number: self.number,
-                script_hash: own.script_hash.clone(),
-                ir_hash: own.ir_hash.clone(),
-                params: own.params.clone(),
-                modules: own.modules.clone(),
-                started_ns: 0,
-            },
+            facts: GenerationFacts::new(self.number, &own),
             header,
             numbers: Arc::new(numbers),
             sources: Some(stream.sources),

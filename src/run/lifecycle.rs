@@ -365,7 +365,8 @@ impl Run<'_> {
         });
         let mut shards = Shards::new();
         let feeds = sources.serve(self.shards, self.gate.clone(), None);
-        let generations = Generations::new(self.shards, self.layout.clone(), first_facts(header));
+        let first = GenerationFacts::new(FIRST_GENERATION, header);
+        let generations = Generations::new(self.shards, self.layout.clone(), first);
         let watched = self.watch.is_some();
         let (orders, lines) = ShardLines::new(self.shards);
         let mut sinks = Vec::with_capacity(self.shards);
@@ -686,17 +687,6 @@ impl Run<'_> {
             encryption: server.encryption,
             server: server.server,
         }
-    }
-}
-
-fn first_facts(header: &StreamHeader) -> GenerationFacts {
-    GenerationFacts {
-        number: FIRST_GENERATION,
-        script_hash: header.script_hash.clone(),
-        ir_hash: header.ir_hash.clone(),
-        params: header.params.clone(),
-        modules: header.modules.clone(),
-        started_ns: 0,
     }
 }
 

@@ -310,7 +310,7 @@ impl<'sink> Driver<'sink> {
         });
         if settled {
             self.reloading = None;
-            self.engine.forget_before(generation);
+            self.engine.settle(generation);
             self.shard.feed.retain(|kept| kept >= generation);
         }
     }

@@ -10,4 +10,5 @@ mod exhaustion;
 mod hostile;
 mod losses;
 mod operations;
+mod reloads;
 mod start;

@@ -41,10 +41,11 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// The time since which the client has been `AwaitingPermit`.
     pub waiting_since_ns: u64,
-    /// The next thing that becomes of it, when a generation arrives.
-    pub(super) upcoming: Option<Upcoming>,
+    /// The next thing that becomes of it, when a generation arrives. Boxed, as is the move, because
+    /// there are many clients and few reloads.
+    pub(super) upcoming: Option<Box<Upcoming>>,
     /// The move that waits until its handles are closed.
-    pub(super) moving: Option<Moving>,
+    pub(super) moving: Option<Box<Moving>>,
     /// Whether it is `Gone` because it left, or was never there, so that it may join.
     pub has_left: bool,
     /// Whether its setup is that with which it joins.

@@ -47,6 +47,8 @@ impl Engine {
         client.cut();
         client.state = ClientState::Gone;
         (client.upcoming, client.moving) = (None, None);
+        // A client that could not connect may try again with the next generation.
+        client.has_left = client.joins;
         if counted {
             self.unfinished -= 1;
         }

@@ -109,7 +109,7 @@ impl Engine {
             if Some(client.client_idx) == config.run_client || self.over {
                 continue;
             }
-            client.upcoming = match wanted {
+            let upcoming = match wanted {
                 Some(_) if client.has_left => Some(Upcoming::Join),
                 _ if client.state == ClientState::Gone => None,
                 Some(_) if client.section == Section::Teardown => Some(Upcoming::Join),
@@ -120,7 +120,8 @@ impl Engine {
                 None if client.section == Section::Teardown => None,
                 None => Some(Upcoming::Leave),
             };
-            if let Some(Upcoming::Move { section, .. }) = client.upcoming {
+            client.upcoming = upcoming.map(Box::new);
+            if let Some(&Upcoming::Move { section, .. }) = client.upcoming.as_deref() {
                 let (client_idx, max) = (client.client_idx, FIRST_OPERATIONS);
                 self.wanted.push_back(Action::Pull(BatchRequest {
                     slot,
@@ -136,12 +137,14 @@ impl Engine {
         for (client_idx, _) in new.filter(|(client, _)| Some(*client) != config.run_client) {
             let mut client = ClientQueue::new(*client_idx);
             (client.state, client.has_left) = (ClientState::Gone, true);
-            client.upcoming = Some(Upcoming::Join);
+            client.upcoming = Some(Box::new(Upcoming::Join));
             self.clients.push(client);
             self.last_seq.push(None);
         }
         self.deadlines.grow(self.clients.len());
-        let moves = |client: &&ClientQueue| matches!(client.upcoming, Some(Upcoming::Move { .. }));
+        let moves = |client: &&ClientQueue| {
+            matches!(client.upcoming.as_deref(), Some(Upcoming::Move { .. }))
+        };
         self.arriving = Some(Arriving {
             number,
             config,
@@ -256,7 +259,8 @@ impl Engine {
             let client = &mut self.clients[slot as usize];
             if Some(client.client_idx) == self.config.run_client {
                 client.generation = generation;
-            } else if matches!(client.upcoming, Some(Upcoming::Join)) && client.has_left {
+            } else if matches!(client.upcoming.as_deref(), Some(Upcoming::Join)) && client.has_left
+            {
                 self.join(slot, generation);
             } else if client.state == ClientState::Done {
                 if self.may_move(slot) {
@@ -330,7 +334,7 @@ impl Engine {
         let client = &self.clients[slot as usize];
         begun
             && client.is_at_boundary()
-            && match &client.upcoming {
+            && match client.upcoming.as_deref() {
                 Some(Upcoming::Move { first, .. }) => first.is_some(),
                 Some(Upcoming::Leave) => true,
                 Some(Upcoming::Join) | None => false,
@@ -349,7 +353,7 @@ impl Engine {
         }
         let follows = |operation: &Operation| matches!(operation.due, Due::After(_));
         let waits = client.pending.front().is_some_and(follows);
-        let next_follows = match &client.upcoming {
+        let next_follows = match client.upcoming.as_deref() {
             Some(Upcoming::Move { section: Section::Iteration, first: Some(first) }) => {
                 first.operations.first().is_some_and(follows)
             }
@@ -365,12 +369,12 @@ impl Engine {
         self.supersede(slot, now_ns);
         let Some(number) = self.arriving.as_ref().map(|arriving| arriving.number) else { return };
         let client = &mut self.clients[slot as usize];
-        client.moving = match client.upcoming.take() {
+        client.moving = Some(Box::new(match client.upcoming.take().map(|upcoming| *upcoming) {
             Some(Upcoming::Move { section, first: Some(first) }) => {
-                Some(Moving::To { generation: number, section, first })
+                Moving::To { generation: number, section, first }
             }
-            _ => Some(Moving::Away),
-        };
+            _ => Moving::Away,
+        }));
         client.state = ClientState::Closing;
         self.wanted.push_back(Action::Close { slot });
     }
@@ -445,7 +449,7 @@ impl Engine {
         let client = &mut self.clients[slot as usize];
         client.pending.clear();
         (client.section_ended, client.upcoming) = (true, None);
-        client.moving = Some(Moving::Away);
+        client.moving = Some(Box::new(Moving::Away));
         client.state = ClientState::Closing;
         let client_idx = client.client_idx;
         self.wanted.push_back(Action::Close { slot });
@@ -479,7 +483,7 @@ impl Engine {
         let arriving = self.arriving.as_ref();
         let arriving = arriving.filter(|arriving| arriving.begun && self.clients_move());
         if let (Some(arriving), Some(Upcoming::Join)) =
-            (arriving, &self.clients[slot as usize].upcoming)
+            (arriving, self.clients[slot as usize].upcoming.as_deref())
         {
             self.join(slot, arriving.number);
         }
@@ -492,7 +496,7 @@ impl Engine {
         let client = &mut self.clients[slot as usize];
         let arriving = self.arriving.as_mut().filter(|arriving| arriving.number == generation);
         if let (Some(arriving), Some(Upcoming::Move { section: asked, first })) =
-            (arriving, &mut client.upcoming)
+            (arriving, client.upcoming.as_deref_mut())
             && *asked == section
             && first.is_none()
         {
@@ -516,7 +520,7 @@ impl Engine {
         let Some(arriving) = self.arriving.take() else { return };
         for slot in 0..self.clients.len() {
             if let Some(Upcoming::Move { section: Section::Iteration, first: Some(first) }) =
-                self.clients[slot].upcoming.take()
+                self.clients[slot].upcoming.take().map(|upcoming| *upcoming)
                 && arriving.times.is_some()
             {
                 self.note_superseded(arriving.number, first.operations.len() as u32, 0);
@@ -580,8 +584,9 @@ impl Engine {
         operations
     }
 
-    /// Forgets the times of generations before this one, which no client is in any more.
-    pub fn forget_before(&mut self, generation: u32) {
+    /// Ends a reload that has settled. No client is in a generation before this one any more.
+    pub fn settle(&mut self, generation: u32) {
+        self.arriving = None;
         self.shifts.retain(|shift| shift.generation >= generation);
     }
 

@@ -197,7 +197,8 @@ impl Engine {
     /// another batch does not break the stream off.
     pub fn is_of_present_generation(&self, batch: &Batch) -> bool {
         let client = &self.clients[batch.slot as usize];
-        client.generation == batch.generation && !matches!(client.moving, Some(Moving::To { .. }))
+        let moves = matches!(client.moving.as_deref(), Some(Moving::To { .. }));
+        client.generation == batch.generation && !moves
     }
 
     /// Records that the attempt at the operation in flight has fully ended. The operation ends
@@ -275,7 +276,7 @@ impl Engine {
             return Err(EngineError::OutOfTurn { client_idx, what: "closed handles" });
         }
         if let Some(moving) = client.moving.take().filter(|_| !self.cut) {
-            self.finish_move(slot, moving, now_ns, handles);
+            self.finish_move(slot, *moving, now_ns, handles);
             return Ok(true);
         }
         if client.section == Section::Teardown && self.stage == Stage::Measure {

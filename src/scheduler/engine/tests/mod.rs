@@ -3,6 +3,7 @@
 mod arrivals;
 mod fixtures;
 mod operation_bound;
+mod reloads;
 mod retries;
 mod streams;
 mod withheld;
