@@ -191,6 +191,10 @@ impl Run<'_> {
             .open(options.time_scale, options.duration, generators)
             .map_err(RunError::invalid)?;
         drop(reading);
+        if let Some(watch) = &watch {
+            // --prepare and connecting may take long, and files are edited meanwhile too.
+            watch.set_files(input.reads().paths());
+        }
         let header = Arc::new(stream.header);
         if options.prepare && !header.bounded {
             return Err(RunError::invalid(anyhow::anyhow!(

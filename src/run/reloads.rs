@@ -37,11 +37,15 @@ use crate::scheduler::{CutReason, RealClock, Stage, StageCoordinator};
 
 /// Longest wait for the first operations of a generation's clients.
 const FETCH_BOUND: Duration = Duration::from_secs(30);
+/// The shortest time from the order to begin a generation to its beginning, in which all shards get
+/// the order. A shard that got it later would still make arrivals of the generation before, while
+/// the others make those of the new one.
+const ORDERED: Duration = Duration::from_millis(20);
+/// The time from the cut of clients that did not move in time to the line about it, in which all
+/// shards report how many they were.
+const CUT_REPORTED: Duration = Duration::from_millis(100);
 /// Maximum number of generations that clients may be in at a time, besides the newest.
 const MOST_UNSETTLED: usize = 4;
-/// The time before the end of `--reload-grace` at which the clients to cut are counted: afterwards
-/// they move, one after another.
-const COUNTED_BEFORE: Duration = Duration::from_millis(10);
 /// Maximum number of generations of a run: each has a part in its summary.
 const MOST_GENERATIONS: u32 = 10_000;
 
@@ -108,8 +112,10 @@ struct Settled {
     before: u32,
     clients: u64,
     settling: Settling,
-    /// The time at which clients that have not moved are counted, shortly before they are cut.
-    grace_ends: Option<Instant>,
+    /// The number of clients that were cut because they did not move in time.
+    cut: u32,
+    /// The time by which all shards have reported them.
+    cut_reported: Option<Instant>,
 }
 
 /// Something that reloads have to react to.
@@ -215,7 +221,7 @@ impl Reloads {
         let times = [
             fetching.map(|fetch| fetch.give_up),
             self.settling.as_ref().map(|settled| settled.settling.next()),
-            self.settling.as_ref().and_then(|settled| settled.grace_ends),
+            self.settling.as_ref().and_then(|settled| settled.cut_reported),
         ];
         let look = times.into_iter().flatten().min();
         let key = async {
@@ -374,6 +380,12 @@ impl Reloads {
                     }
                 }
             }
+            Reached::Cut(clients) => {
+                let settling = self.settling.as_mut();
+                if let Some(settled) = settling.filter(|it| it.number == generation) {
+                    settled.cut += clients;
+                }
+            }
             Reached::Settled => {
                 let Some(settled) = self.unsettled.get_mut(&generation) else { return };
                 *settled += 1;
@@ -413,7 +425,7 @@ impl Reloads {
         let started_ns = now_ns.saturating_sub(zero_ns);
         self.generations.add(GenerationFacts { started_ns, ..candidate.facts });
         let planned_ns = zero_ns.saturating_add(candidate.planned_ns);
-        let begin_ns = planned_ns.max(now_ns);
+        let begin_ns = planned_ns.max(now_ns.saturating_add(nanoseconds(ORDERED)));
         let grace_ns = nanoseconds(self.grace);
         let cut_ns = begin_ns.saturating_add(grace_ns);
         let times = GenerationTimes { begin_ns, planned_ns, cut_ns };
@@ -433,8 +445,8 @@ impl Reloads {
             before: self.present,
             clients: candidate.header.iterating_count().into(),
             settling: Settling::begin(now),
-            grace_ends: now
-                .checked_add(Duration::from_nanos(cut_ns - now_ns).saturating_sub(COUNTED_BEFORE)),
+            cut: 0,
+            cut_reported: now.checked_add(Duration::from_nanos(cut_ns - now_ns) + CUT_REPORTED),
         });
         (self.present, self.next) = (number, number + 1);
         (self.header, self.layout) = (candidate.header, candidate.layout);
@@ -468,15 +480,11 @@ impl Reloads {
             ));
         }
         let Some(mut settled) = self.settling.take() else { return };
-        let (new, old) = self.compared(&settled);
-        if settled.grace_ends.is_some_and(|ends| now >= ends) {
-            settled.grace_ends = None;
-            let cut = settled.clients.saturating_sub(new.clients_there) as u32;
-            if cut > 0 {
-                let (generation, grace) = (settled.number, self.grace);
-                self.lines.write(&ReloadEvent::GraceOver { generation, cut, grace });
-            }
+        if settled.cut_reported.is_some_and(|reported| now >= reported) {
+            settled.cut_reported = None;
+            self.write_cut(&mut settled);
         }
+        let (new, old) = self.compared(&settled);
         if now < settled.settling.next() {
             self.settling = Some(settled);
             return;
@@ -496,10 +504,20 @@ impl Reloads {
     /// Writes the figures of a generation that have not settled, because the next one or the end of
     /// the run came before.
     pub fn settle_at_once(&mut self, display: &mut StageDisplay) {
-        let Some(settled) = self.settling.take() else { return };
+        let Some(mut settled) = self.settling.take() else { return };
+        self.write_cut(&mut settled);
         let (new, old) = self.compared(&settled);
         display.compare(None);
         self.lines.write(&ReloadEvent::Settled { new, old });
+    }
+
+    /// Writes how many clients were cut because they did not move in time, if there are any.
+    fn write_cut(&self, settled: &mut Settled) {
+        let (generation, grace) = (settled.number, self.grace);
+        let cut = std::mem::take(&mut settled.cut);
+        if cut > 0 {
+            self.lines.write(&ReloadEvent::GraceOver { generation, cut, grace });
+        }
     }
 
     fn compared(&mut self, settled: &Settled) -> (GenerationFigures, GenerationFigures) {

@@ -256,6 +256,11 @@ impl<'sink> Driver<'sink> {
             ReloadOrder::Prepare(reload) => {
                 let ShardReload { attempt, generation, feed, client } = *reload;
                 let number = generation.number;
+                // All clients of this shard may have left or ended, and others go on.
+                if self.arrived && self.shard.coordinator.resume(self.stage) {
+                    self.arrived = false;
+                    self.engine.resume_stage();
+                }
                 self.shard.feed.add(number, feed);
                 self.engine.prepare(generation);
                 let progress = ReloadProgress::Fetching;
@@ -286,13 +291,16 @@ impl<'sink> Driver<'sink> {
         let reached = match reloading.progress {
             ReloadProgress::Fetching => self.engine.fetched().map(Reached::Fetched),
             ReloadProgress::Fetched => None,
-            ReloadProgress::Begun => {
-                self.engine.has_settled(generation).then_some(Reached::Settled)
-            }
+            ReloadProgress::Begun => match self.engine.take_cut_late() {
+                0 => self.engine.has_settled(generation).then_some(Reached::Settled),
+                cut => Some(Reached::Cut(cut)),
+            },
         };
         let Some(reached) = reached else { return };
         let settled = reached == Reached::Settled;
-        reloading.progress = ReloadProgress::Fetched;
+        if !matches!(reached, Reached::Cut(_)) {
+            reloading.progress = ReloadProgress::Fetched;
+        }
         // The run may have ended.
         let _ = line.reports.send(ReloadReport {
             shard: self.shard.index,

@@ -44,6 +44,8 @@ pub struct ReloadReport {
 pub enum Reached {
     /// The first operations of all its clients have arrived, or one of them broke off.
     Fetched(Result<(), SourceError>),
+    /// The time for moving is over, and this number of its clients were cut.
+    Cut(u32),
     /// All its clients have moved to the generation, left or failed. No client is in an earlier
     /// generation.
     Settled,

@@ -33,6 +33,16 @@ impl StageCoordinator {
         self.update(|timeline, now_ns| timeline.arrive(stage, now_ns));
     }
 
+    /// Takes back that a shard has finished a stage. Returns false if the stage has ended.
+    pub fn resume(&self, stage: Stage) -> bool {
+        let mut resumed = false;
+        self.timeline.send_if_modified(|timeline| {
+            resumed = timeline.resume(stage);
+            false
+        });
+        resumed
+    }
+
     /// Ends the run in good order: no further issue, drain, teardown.
     pub fn cut(&self, reason: CutReason) {
         self.update(|timeline, now_ns| timeline.cut(reason, now_ns));

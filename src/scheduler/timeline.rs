@@ -207,6 +207,15 @@ impl Timeline {
         true
     }
 
+    /// Takes back that a shard has finished `stage`. Returns false if the stage has ended.
+    pub fn resume(&mut self, stage: Stage) -> bool {
+        let resumes = stage == self.orders.stage && self.arrived > 0;
+        if resumes {
+            self.arrived -= 1;
+        }
+        resumes
+    }
+
     fn enter(&mut self, stage: Stage, now_ns: u64) {
         self.entered.push((stage, now_ns));
         self.orders.stage = stage;
@@ -317,6 +326,17 @@ mod tests {
         }
         assert_eq!(timeline.cut_ns, Some(1_110));
         assert_eq!(timeline.orders.give_up_ns, Some(1_610), "teardown shares the drain's bound");
+    }
+
+    #[test]
+    fn a_shard_can_take_its_arrival_back_until_all_others_have_arrived() {
+        let mut timeline = timeline();
+        assert!(!timeline.resume(Stage::Connect), "it has not arrived");
+        assert!(!timeline.arrive(Stage::Connect, 1));
+        assert!(timeline.resume(Stage::Connect));
+        assert!(!timeline.arrive(Stage::Connect, 2), "the other shard");
+        assert!(timeline.arrive(Stage::Connect, 3));
+        assert!(!timeline.resume(Stage::Connect), "the stage has ended");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(super) struct ScriptHost {
     pub trees: Cell<u32>,
     /// The trees of directories that the VMs of the script have read.
     pub tree_cache: FileCache<HashedTree>,
+    /// The texts of the script's modules.
+    pub sources: FileCache<String>,
     /// The files that the VMs of the script have read.
     pub reads: ReadFiles,
     /// The files from which writes take their bytes. A ready workload has none.
@@ -154,6 +156,7 @@ impl ScriptHost {
             open_loops: RefCell::new(Vec::new()),
             trees: Cell::new(0),
             tree_cache: options.trees.clone(),
+            sources: options.sources.clone(),
             reads: options.reads.clone(),
             drawing: RefCell::new(None),
             step_names: options.step_names.clone(),

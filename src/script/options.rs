@@ -46,6 +46,9 @@ pub struct ScriptOptions {
     pub trees: FileCache<HashedTree>,
     /// The parameter files that were read, shared by the script's VMs.
     pub parameters_read: FileCache<ParameterFile>,
+    /// The texts of the script and of its modules, which are the same in all of the script's VMs,
+    /// also if a file is edited while it is loaded.
+    pub sources: FileCache<String>,
     /// The files that the script's VMs have read, whose changes may change the stream.
     pub reads: ReadFiles,
     pub limits: ScriptLimits,
@@ -81,6 +84,7 @@ impl ScriptOptions {
         self.documents = FileCache::default();
         self.trees = FileCache::default();
         self.parameters_read = FileCache::default();
+        self.sources = FileCache::default();
         self.reads = ReadFiles::default();
         self.step_names = StepNames::default();
     }

@@ -240,8 +240,10 @@ impl Resolver {
                     format!("{}{}", not_found(project, path), self.modules.hint.borrow())
                 })?;
                 let limit = self.host.limits.source_bytes;
-                let source = read_text(opened, limit)
-                    .map_err(|why| format!("cannot be read: {}: {why}", shown_path(&file)))?;
+                let source = (self.host.sources)
+                    .file(false, &file, || read_text(opened, limit))
+                    .map_err(|why| format!("cannot be read: {}: {why}", shown_path(&file)))?
+                    .to_string();
                 let shown = shown_path(&self.host.project.shown(&file));
                 (shown_path(&file), shown, source, UNVERSIONED)
             }

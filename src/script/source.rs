@@ -104,7 +104,8 @@ pub(super) fn open(
     let (source, project, blobs) = match &options.location {
         ScriptLocation::File(path) => {
             options.reads.add(path);
-            let source = read_source(path, options.limits.source_bytes)?;
+            let read = || read_source(path, options.limits.source_bytes);
+            let source = options.sources.file(true, path, read)?.to_string();
             let project = Project::of_script(path, shown.as_ref(), &options.reads)
                 .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
             let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;

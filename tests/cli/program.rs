@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use crate::{formats, summary};
 
 /// Longest time of a call, on a busy host too. The longest calls wait for the 35 s of a server.
 pub const BOUND: Duration = Duration::from_secs(120);
+
+/// Longest wait for a line of a running call.
+const LINE_BOUND: Duration = Duration::from_secs(60);
 
 /// Strings that no message may hold: signs of a panic or of Rust, and secrets.
 const NEVER: [&str; 20] = [
@@ -238,6 +242,7 @@ impl Call {
             work: self.work,
             out: self.out,
             started: Instant::now(),
+            bound: BOUND,
         }
     }
 
@@ -261,14 +266,15 @@ fn like(command: &Command, mut wrapper: Command) -> Command {
 pub struct Running {
     child: Child,
     group: Group,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stdout: Output,
+    stderr: Output,
     temporary: PathBuf,
     /// Results that existed before the call.
     before: Vec<PathBuf>,
     work: PathBuf,
     out: Option<PathBuf>,
     started: Instant,
+    bound: Duration,
 }
 
 /// The process group of a call, until the call is known to have ended.
@@ -289,6 +295,11 @@ impl Running {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets the call last longer than others.
+    pub fn lasts(&mut self, bound: Duration) {
+        self.bound = bound;
     }
 
     /// Returns the directory for temporary files of the call.
@@ -314,32 +325,56 @@ impl Running {
                 self.group.0 = None;
                 panic!("ended before {what}: {ended:?}");
             }
-            assert!(self.started.elapsed() < BOUND, "no {what} within {BOUND:?}");
+            let bound = self.bound;
+            assert!(self.started.elapsed() < bound, "no {what} within {bound:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits for a line on standard error that `wanted` accepts. Skips the first `from` lines, and
+    /// returns the line and the number of lines up to it.
+    pub fn line(
+        &mut self,
+        what: &str,
+        from: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> (String, usize) {
+        let stderr = self.stderr.bytes.clone();
+        let written = || String::from_utf8_lossy(&stderr.lock().unwrap()).into_owned();
+        let limit = Instant::now() + LINE_BOUND;
+        let mut found = None;
+        self.until(what, || {
+            let written = written();
+            assert!(Instant::now() < limit, "no {what} within {LINE_BOUND:?}:\n{written}");
+            let whole = written.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let mut lines = whole.map(str::trim_end).enumerate().skip(from);
+            found = lines.find(|(_, line)| wanted(line)).map(|(at, line)| (line.into(), at + 1));
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     pub fn end(mut self) -> Ended {
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if self.started.elapsed() < BOUND => {}
+                None if self.started.elapsed() < self.bound => {}
                 None => {
                     drop(self.group);
                     let _ = self.child.wait();
-                    let (out, err) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
-                    panic!("not ended within {BOUND:?}\n{out}\n{err}");
+                    let (out, err) = (self.stdout.end(), self.stderr.end());
+                    panic!("not ended within {:?}\n{out}\n{err}", self.bound);
                 }
             }
             std::thread::sleep(Duration::from_millis(2));
         };
         let group = self.group.0.take().unwrap();
         assert!(test_kill_process_group(group).is_err(), "a process was left behind");
-        let written = self.stderr.join().unwrap();
+        let written = self.stderr.end();
         let is_progress = |line: &&str| line.starts_with("progress: ");
         let ended = Ended {
             code: status.code().unwrap_or(-status.signal().unwrap_or_default()),
-            stdout: self.stdout.join().unwrap(),
+            stdout: self.stdout.end(),
             stderr: written.split_inclusive('\n').filter(|line| !is_progress(line)).collect(),
             progress: written.lines().filter(is_progress).map(String::from).collect(),
             work: self.work,
@@ -350,14 +385,35 @@ impl Running {
     }
 }
 
-fn read(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            stream.read_to_end(&mut bytes).unwrap();
-        }
+/// Standard output or standard error of a running call.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    /// Waits until the program has closed it, and returns all of it.
+    fn end(self) -> String {
+        self.reader.join().unwrap();
+        let bytes = std::mem::take(&mut *self.bytes.lock().unwrap());
         String::from_utf8(bytes).expect("output is UTF-8")
-    })
+    }
+}
+
+fn read(stream: Option<impl Read + Send + 'static>) -> Output {
+    let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let read = bytes.clone();
+    let reader = std::thread::spawn(move || {
+        let Some(mut stream) = stream else { return };
+        let mut buffer = [0; 8192];
+        loop {
+            match stream.read(&mut buffer).unwrap() {
+                0 => return,
+                length => read.lock().unwrap().extend_from_slice(&buffer[..length]),
+            }
+        }
+    });
+    Output { bytes, reader }
 }
 
 /// A call that has ended.

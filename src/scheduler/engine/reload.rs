@@ -219,6 +219,14 @@ impl Engine {
         }
     }
 
+    /// Returns whether clients that are done, or are not there yet, have something to do once the
+    /// generation that was prepared begins.
+    pub(super) fn goes_on(&self) -> bool {
+        let arriving = self.arriving.as_ref().filter(|arriving| !arriving.begun);
+        let has_upcoming = |client: &ClientQueue| client.upcoming.is_some();
+        arriving.is_some() && self.clients_move() && self.clients.iter().any(has_upcoming)
+    }
+
     /// Returns whether the stage is one in which clients move, and has not ended.
     fn clients_move(&self) -> bool {
         self.stage == Stage::Measure && !self.cut && !self.at_bound && !self.over
@@ -520,6 +528,12 @@ impl Engine {
         }
     }
 
+    /// Returns the number of clients that were cut because they did not move in time, since the last
+    /// call.
+    pub fn take_cut_late(&mut self) -> u32 {
+        std::mem::take(&mut self.cut_late)
+    }
+
     /// Cuts the iterations of the clients that have not reached a boundary in time.
     fn cut_those_left(&mut self, now_ns: u64) {
         let left: Vec<u32> = (0..self.clients.len() as u32)
@@ -530,6 +544,7 @@ impl Engine {
                     && !client.is_finished()
             })
             .collect();
+        self.cut_late += left.len() as u32;
         for &slot in &left {
             self.supersede(slot, now_ns);
             self.clients[slot as usize].cut();

@@ -61,6 +61,8 @@ pub struct Engine {
     pub(super) over: bool,
     /// The generation that clients are to move to.
     pub(super) arriving: Option<Arriving>,
+    /// The number of clients that were cut because they did not move in time, until it was taken.
+    pub(super) cut_late: u32,
     /// The shifts of the generations after the first that clients may be in.
     pub(super) shifts: Vec<TimeShift>,
 }
@@ -89,6 +91,7 @@ impl Engine {
             last_seq: vec![None; clients.len()],
             over: false,
             arriving: None,
+            cut_late: 0,
             shifts: Vec::new(),
         }
     }
@@ -371,21 +374,26 @@ impl Engine {
         Some(slot)
     }
 
-    /// Returns whether every client of the stage is done and, if the phases are to last, their
-    /// time has passed.
+    /// Returns whether every client of the stage is done, none is to go on with a generation that
+    /// arrives and, if the phases are to last, their time has passed.
     pub fn stage_done(&self) -> bool {
         let lasts = self.config.phases_last && !self.at_bound && self.end_ns().is_some();
         let there = |client: &ClientQueue| {
             client.state != ClientState::Gone
                 && self.config.takes_part(client.client_idx, self.stage)
         };
-        self.unfinished == 0 && !(lasts && self.clients.iter().any(there))
+        self.unfinished == 0 && !self.goes_on() && !(lasts && self.clients.iter().any(there))
     }
 
     /// Records that the end of the stage was reported. A generation that comes later changes nothing
-    /// for this shard's clients.
+    /// for this shard's clients, unless the stage is resumed before.
     pub fn end_stage(&mut self) {
         self.over = true;
+    }
+
+    /// Takes back that the end of the stage was reported.
+    pub fn resume_stage(&mut self) {
+        self.over = false;
     }
 
     /// Returns whether a client has an operation in flight.

@@ -498,16 +498,19 @@ fn an_event_comes_to_a_hook_soon_though_no_batch_is_full() {
 }
 
 #[test]
-fn hooks_are_refused_if_a_module_changed_after_the_operations_were_loaded() {
+fn hooks_have_the_texts_that_the_operations_were_loaded_with_and_are_refused_with_others() {
     let text = "require('./m') bench.on_end(function() end)";
     let written = with_hooks(text).file("m.lua", "return {}");
     let header = written.load().unwrap().header().clone();
     let layout = Layout::new(Arc::new(header), Vec::new(), Duration::from_millis(10));
     let layout = Arc::new(layout);
     let succession = HookSuccession::default();
-    let start = || Hooks::start(&written.options, layout.clone(), &succession, |_| {});
-    assert!(start().unwrap().is_some());
+    let start = |options| Hooks::start(options, layout.clone(), &succession, |_| {});
+    assert!(start(&written.options).unwrap().is_some());
     std::fs::write(written.path("m.lua"), "return { other = true }").unwrap();
-    let refused = start().err().unwrap().to_string();
+    assert!(start(&written.options).unwrap().is_some(), "a load reads each file once");
+    let mut anew = written.options.clone();
+    anew.sources = Default::default();
+    let refused = start(&anew).err().unwrap().to_string();
     assert_eq!(refused, "s.lua: the script or a module changed while it was loaded");
 }
