@@ -360,9 +360,9 @@ impl Reloads {
     }
 
     fn reported(&mut self, report: ReloadReport, parts: &mut ReloadedParts<'_>) {
-        let ReloadReport { generation, attempt, reached, .. } = report;
+        let ReloadReport { generation, reached, .. } = report;
         match reached {
-            Reached::Fetched(result) => {
+            Reached::Fetched { attempt, result } => {
                 let Some(load) = self.load.as_mut().filter(|load| load.attempt == attempt) else {
                     return;
                 };

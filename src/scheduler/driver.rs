@@ -22,7 +22,7 @@ use super::engine::{Engine, EngineConfig};
 use super::feed::{Feed, Feeds};
 use super::heartbeat::Heartbeat;
 use super::permits::Permits;
-use super::reload::{Reached, ReloadOrder, ReloadReport, ShardLine, ShardReload};
+use super::reload::{Reached, ReloadOrder, ShardLine, ShardReload};
 use super::stage_coordinator::StageCoordinator;
 use super::timeline::{CutReason, Orders, Stage, Timeline};
 use crate::ir::{CompletionStatus, Event, EventSink, Section};
@@ -70,23 +70,18 @@ pub struct Driver<'sink> {
     /// The number of clients that still have to connect.
     connecting: usize,
     arrived: bool,
-    /// The generation that was prepared last, until it has settled.
-    reloading: Option<Reloading>,
+    /// The generation that is prepared, until it begins or is withdrawn.
+    preparing: Option<Preparing>,
+    /// The generation that clients move to, until all have.
+    settling: Option<u32>,
 }
 
-/// The way to the acceptance of a generation, and to its settling.
-struct Reloading {
+/// A generation whose first operations are being made.
+struct Preparing {
     attempt: u64,
     generation: u32,
     client: Arc<ClientSettings>,
-    progress: ReloadProgress,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ReloadProgress {
-    Fetching,
-    Fetched,
-    Begun,
+    reported: bool,
 }
 
 impl<'sink> Driver<'sink> {
@@ -112,7 +107,8 @@ impl<'sink> Driver<'sink> {
             give_up_ns: None,
             connecting: shard.clients.len(),
             arrived: false,
-            reloading: None,
+            preparing: None,
+            settling: None,
             shard,
         };
         for slot in 0..driver.shard.clients.len() as u32 {
@@ -240,10 +236,7 @@ impl<'sink> Driver<'sink> {
             Action::Expire { slot, seq } => self.mailboxes[slot as usize].expire(seq),
             Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),
             Action::Connect { slot } => {
-                let settings = match &self.reloading {
-                    Some(reloading) => reloading.client.clone(),
-                    None => self.shard.client.clone(),
-                };
+                let settings = self.shard.client.clone();
                 self.start_client(slot, settings);
             }
             Action::Disconnect { slot } => self.mailboxes[slot as usize].put(Order::Disconnect),
@@ -263,53 +256,46 @@ impl<'sink> Driver<'sink> {
                 }
                 self.shard.feed.add(number, feed);
                 self.engine.prepare(generation);
-                let progress = ReloadProgress::Fetching;
-                self.reloading = Some(Reloading { attempt, generation: number, client, progress });
+                self.preparing =
+                    Some(Preparing { attempt, generation: number, client, reported: false });
             }
             ReloadOrder::Begin { generation, times } => {
                 self.engine.begin(generation, times);
-                let reloading = self.reloading.as_mut();
-                if let Some(reloading) = reloading.filter(|it| it.generation == generation) {
-                    reloading.progress = ReloadProgress::Begun;
-                    self.shard.client = reloading.client.clone();
+                if let Some(prepared) = self.preparing.take() {
+                    self.shard.client = prepared.client;
                 }
+                self.settling = Some(generation);
             }
             ReloadOrder::Withdraw { generation } => {
                 self.engine.withdraw(generation);
                 self.shard.feed.retain(|kept| kept != generation);
-                self.reloading = None;
+                self.preparing = None;
             }
         }
     }
 
-    /// Reports how far the generation that was prepared has come.
+    /// Reports how far the generations that come have come.
     fn report_reload(&mut self) {
-        let (Some(reloading), Some(line)) = (&mut self.reloading, &self.shard.reloads) else {
-            return;
-        };
-        let (generation, attempt) = (reloading.generation, reloading.attempt);
-        let reached = match reloading.progress {
-            ReloadProgress::Fetching => self.engine.fetched().map(Reached::Fetched),
-            ReloadProgress::Fetched => None,
-            ReloadProgress::Begun => match self.engine.take_cut_late() {
-                0 => self.engine.has_settled(generation).then_some(Reached::Settled),
-                cut => Some(Reached::Cut(cut)),
-            },
-        };
-        let Some(reached) = reached else { return };
-        let settled = reached == Reached::Settled;
-        if !matches!(reached, Reached::Cut(_)) {
-            reloading.progress = ReloadProgress::Fetched;
+        let Some(line) = &self.shard.reloads else { return };
+        let shard = self.shard.index;
+        if let Some(preparing) = self.preparing.as_mut().filter(|it| !it.reported)
+            && let Some(fetched) = self.engine.fetched()
+        {
+            preparing.reported = true;
+            line.report(
+                shard,
+                preparing.generation,
+                Reached::Fetched { attempt: preparing.attempt, result: fetched },
+            );
         }
-        // The run may have ended.
-        let _ = line.reports.send(ReloadReport {
-            shard: self.shard.index,
-            generation,
-            attempt,
-            reached,
-        });
-        if settled {
-            self.reloading = None;
+        let Some(generation) = self.settling else { return };
+        let cut = self.engine.take_cut_late();
+        if cut > 0 {
+            line.report(shard, generation, Reached::Cut(cut));
+        }
+        if self.engine.has_settled(generation) {
+            line.report(shard, generation, Reached::Settled);
+            self.settling = None;
             self.engine.settle(generation);
             self.shard.feed.retain(|kept| kept >= generation);
         }
@@ -365,7 +351,7 @@ impl<'sink> Driver<'sink> {
     }
 
     fn take_batch(&mut self, batch: Batch) -> Result<(), EngineError> {
-        let counts = self.engine.is_of_present_generation(&batch);
+        let counts = self.engine.breaks_off(&batch);
         let broke_off = batch
             .error
             .as_ref()

@@ -35,7 +35,6 @@ pub struct ShardReload {
 pub struct ReloadReport {
     pub shard: usize,
     pub generation: u32,
-    pub attempt: u64,
     pub reached: Reached,
 }
 
@@ -43,7 +42,7 @@ pub struct ReloadReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reached {
     /// The first operations of all its clients have arrived, or one of them broke off.
-    Fetched(Result<(), SourceError>),
+    Fetched { attempt: u64, result: Result<(), SourceError> },
     /// The time for moving is over, and this number of its clients were cut.
     Cut(u32),
     /// All its clients have moved to the generation, left or failed. No client is in an earlier
@@ -55,7 +54,14 @@ pub enum Reached {
 /// for each generation.
 pub struct ShardLine {
     pub(super) orders: UnboundedReceiver<ReloadOrder>,
-    pub(super) reports: UnboundedSender<ReloadReport>,
+    reports: UnboundedSender<ReloadReport>,
+}
+
+impl ShardLine {
+    pub(super) fn report(&self, shard: usize, generation: u32, reached: Reached) {
+        // The run may have ended.
+        let _ = self.reports.send(ReloadReport { shard, generation, reached });
+    }
 }
 
 /// The run's end of the lines to all shards.

@@ -72,8 +72,8 @@ impl Reloading<'_> {
                 match select(report, changed).await {
                     Either::Left((Some(report), _)) => {
                         note(&report);
-                        if let (true, Reached::Fetched(result)) =
-                            (report.generation == number, &report.reached)
+                        if let Reached::Fetched { attempt, result } = &report.reached
+                            && *attempt == u64::from(number)
                         {
                             fetched += 1;
                             whole &= result.is_ok();

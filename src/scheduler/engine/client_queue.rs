@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use super::generation::{FirstOperations, Moving, Upcoming};
 use super::lookahead::Lookahead;
-use super::reload::{Moving, Upcoming};
 use crate::ir::event::{
     FIRST_GENERATION, HeldUp, IterationEvent, IterationOutcome, Reopened, Unissued,
 };
@@ -41,11 +41,17 @@ pub struct ClientQueue {
     pub arrived_ns: Option<u64>,
     /// The time since which the client has been `AwaitingPermit`.
     pub waiting_since_ns: u64,
-    /// The next thing that becomes of it, when a generation arrives. Boxed, as is the move, because
-    /// there are many clients and few reloads.
+    /// Its first operations of the generation that is prepared. This is boxed, like the next two,
+    /// because there are many clients and few reloads.
+    pub(super) first: Option<Box<FirstOperations>>,
+    /// What becomes of it at its boundary.
     pub(super) upcoming: Option<Box<Upcoming>>,
     /// The move that waits until its handles are closed.
     pub(super) moving: Option<Box<Moving>>,
+    /// Whether it has not yet moved, joined or left with the generation that arrives.
+    pub(super) unsettled: bool,
+    /// The time at which it began to iterate in its generation, if that is not the first one.
+    pub(super) moved_ns: u64,
     /// Whether it is `Gone` because it left, or was never there, so that it may join.
     pub has_left: bool,
     /// Whether its setup is that with which it joins.
@@ -199,6 +205,11 @@ impl ClientQueue {
     /// Returns when the next operation is due and when it is eligible, if one is pending.
     pub fn next_times(&self) -> Option<(u64, u64)> {
         Some(self.readiness.times(self.pending.front()?.due, self.origin_ns))
+    }
+
+    /// Returns whether it leaves the run while the others go on.
+    pub fn leaves(&self) -> bool {
+        self.section == Section::Teardown || matches!(self.moving.as_deref(), Some(Moving::Away))
     }
 
     /// Returns whether it is between two iterations, or before its first one.

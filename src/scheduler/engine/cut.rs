@@ -104,8 +104,9 @@ impl Engine {
             Some(failed) => self.report(slot, in_flight, *failed),
             None => {
                 client.note_abandoned();
-                if let (Stage::Measure, Some(bound)) =
-                    (self.stage, self.permits.shared.operations())
+                let counted = in_flight.operation.section == Section::Iteration;
+                if let (Stage::Measure, true, Some(bound)) =
+                    (self.stage, counted, self.permits.shared.operations())
                 {
                     bound.give_back();
                 }
@@ -132,8 +133,10 @@ impl Engine {
     /// it may be issued. An operation that was counted and waits to be issued again is not counted
     /// twice.
     pub(super) fn takes_from_bound(&self, slot: u32) -> bool {
-        let taken = self.clients[slot as usize].in_flight_op.is_some();
-        self.stage != Stage::Measure || taken || self.permits.shared.take_operation()
+        let client = &self.clients[slot as usize];
+        let counts = self.stage == Stage::Measure && client.section == Section::Iteration;
+        let taken = client.in_flight_op.is_some();
+        !counts || taken || self.permits.shared.take_operation()
     }
 
     /// Gives up: everything in flight completes as cut, nothing else is issued.

@@ -25,6 +25,9 @@ impl Engine {
     pub fn resume(&mut self, slot: u32, now_ns: u64) {
         let client = &mut self.clients[slot as usize];
         if client.state != ClientState::Disconnected {
+            // It leaves, and its handles are being closed.
+            self.report_disconnected(slot, now_ns);
+            self.clients[slot as usize].lost_ns = None;
             return;
         }
         client.readiness.reconnected(now_ns);
@@ -46,12 +49,13 @@ impl Engine {
         let counted = !matches!(client.state, ClientState::Done | ClientState::Gone);
         client.cut();
         client.state = ClientState::Gone;
-        (client.upcoming, client.moving) = (None, None);
         // A client that could not connect may try again with the next generation.
         client.has_left = client.joins;
         if counted {
             self.unfinished -= 1;
         }
+        self.forget_upcoming(slot);
+        self.note_settled(slot);
         // This operation was not sent, or it waits to be tried again.
         self.discard(slot);
         self.settle_iteration(slot);

@@ -2,192 +2,146 @@
 //!
 //! A reload has two parts. [`Engine::prepare`] asks for the first operations of every client that
 //! stays. When all of them have arrived ([`Engine::fetched`]), [`Engine::begin`] lets each client
-//! move at its next boundary: between two iterations, when nothing of it is in flight.
+//! move at its next boundary: between two iterations, when nothing of it is in flight. A generation
+//! that is only prepared changes nothing for clients that still move to the one before.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::client_queue::{ClientQueue, ClientState};
-use super::config::EngineConfig;
+use super::generation::{
+    ArrivalDelay, Arriving, FirstOperations, Generation, GenerationTimes, Moving, Prepared,
+    Upcoming,
+};
 use super::state_machine::Engine;
-use crate::ir::event::MoveEvent;
+use crate::ir::event::{FIRST_GENERATION, MoveEvent};
 use crate::ir::{Due, Event, Operation, Section, SourceError};
 use crate::scheduler::batch::{Batch, BatchRequest};
 use crate::scheduler::timeline::Stage;
 
 /// The number of operations that are asked for ahead of a client's move. There are few, because all
 /// clients are asked at once and the acceptance of a generation waits for them.
-const FIRST_OPERATIONS: usize = 8;
-
-/// A generation of the stream, as the engine of one shard sees it.
-#[derive(Clone, Debug)]
-pub struct Generation {
-    pub number: u32,
-    pub config: Arc<EngineConfig>,
-    /// The clients of the shard that are in it, and whether their setup runs again when they move.
-    pub clients: Vec<(u32, bool)>,
-}
-
-/// The times of a generation, in nanoseconds from the run's origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GenerationTimes {
-    /// The time from which clients move.
-    pub begin_ns: u64,
-    /// The time at which its arrivals were made to begin. If it begins later, they are later too.
-    pub planned_ns: u64,
-    /// The time at which clients that have not reached a boundary are cut.
-    pub cut_ns: u64,
-}
-
-/// The generation that clients are to move to.
-#[derive(Debug)]
-pub(super) struct Arriving {
-    number: u32,
-    config: Arc<EngineConfig>,
-    /// The number of clients whose first operations have not arrived.
-    fetching: usize,
-    failed: Option<SourceError>,
-    times: Option<GenerationTimes>,
-    /// Whether the time to move has come, and whether the time to cut has.
-    begun: bool,
-    cut: bool,
-}
-
-/// The next thing that becomes of a client, at its boundary.
-#[derive(Debug)]
-pub(super) enum Upcoming {
-    /// It goes on with its first operations of the next generation, once they have arrived.
-    Move { section: Section, first: Option<FirstOperations> },
-    /// It runs its teardown and leaves.
-    Leave,
-    /// It was not in the run, or has left. It connects and begins with its setup.
-    Join,
-}
-
-#[derive(Debug)]
-pub(super) struct FirstOperations {
-    operations: Vec<Operation>,
-    ended: bool,
-}
-
-/// A move that waits until the client's handles are closed.
-#[derive(Debug)]
-pub(super) enum Moving {
-    To {
-        generation: u32,
-        section: Section,
-        first: FirstOperations,
-    },
-    /// To the teardown of its own generation, before it leaves.
-    Away,
-}
-
-/// The difference between the times of a generation's stream and those of the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TimeShift {
-    generation: u32,
-    at_ns: u64,
-    arrival_ns: u64,
-}
+const FIRST: usize = 8;
 
 impl Engine {
     /// Asks for the first operations of the clients that stay. Clients that the shard does not know
-    /// are added to it: [`Engine::client_idx`] returns them. If another generation was arriving,
-    /// the clients that have not moved to it move to this one.
+    /// are added to it: [`Engine::client_idx`] returns them.
     pub fn prepare(&mut self, generation: Generation) {
-        if self.stage != Stage::Measure || self.cut {
+        if self.stage != Stage::Measure || self.cut || self.over {
             return;
         }
-        self.discard_upcoming();
         let Generation { number, config, clients } = generation;
-        let clients = if self.over { Vec::new() } else { clients };
-        let mut wanted: HashMap<u32, bool> = clients.iter().copied().collect();
+        self.prepared = Some(Prepared {
+            number,
+            clients: clients.iter().copied().collect(),
+            config,
+            fetching: 0,
+            failed: None,
+        });
         for slot in 0..self.clients.len() as u32 {
-            let client = &mut self.clients[slot as usize];
-            let wanted = wanted.remove(&client.client_idx);
-            if Some(client.client_idx) == config.run_client || self.over {
-                continue;
-            }
-            let upcoming = match wanted {
-                Some(_) if client.has_left => Some(Upcoming::Join),
-                _ if client.state == ClientState::Gone => None,
-                Some(_) if client.section == Section::Teardown => Some(Upcoming::Join),
-                Some(set_up_again) => {
-                    let section = if set_up_again { Section::Setup } else { Section::Iteration };
-                    Some(Upcoming::Move { section, first: None })
-                }
-                None if client.section == Section::Teardown => None,
-                None => Some(Upcoming::Leave),
-            };
-            client.upcoming = upcoming.map(Box::new);
-            if let Some(&Upcoming::Move { section, .. }) = client.upcoming.as_deref() {
-                let (client_idx, max) = (client.client_idx, FIRST_OPERATIONS);
-                self.wanted.push_back(Action::Pull(BatchRequest {
-                    slot,
-                    client_idx,
-                    section,
-                    max,
-                    generation: number,
-                    of_stage: Section::Iteration,
-                }));
+            self.clients[slot as usize].first = None;
+            if let Some(again) = self.stays(slot) {
+                self.fetch_first(slot, again);
             }
         }
-        let new = clients.iter().filter(|(client, _)| wanted.contains_key(client));
-        for (client_idx, _) in new.filter(|(client, _)| Some(*client) != config.run_client) {
-            let mut client = ClientQueue::new(*client_idx);
+        let known: HashSet<u32> = self.clients.iter().map(|client| client.client_idx).collect();
+        for (client_idx, _) in clients {
+            if known.contains(&client_idx) {
+                continue;
+            }
+            let mut client = ClientQueue::new(client_idx);
             (client.state, client.has_left) = (ClientState::Gone, true);
-            client.upcoming = Some(Box::new(Upcoming::Join));
             self.clients.push(client);
             self.last_seq.push(None);
         }
         self.deadlines.grow(self.clients.len());
-        let moves = |client: &&ClientQueue| {
-            matches!(client.upcoming.as_deref(), Some(Upcoming::Move { .. }))
-        };
-        self.arriving = Some(Arriving {
-            number,
-            config,
-            fetching: self.clients.iter().filter(moves).count(),
-            failed: None,
-            times: None,
-            begun: false,
-            cut: false,
-        });
+    }
+
+    /// Returns whether the setup of a client that stays in the prepared generation runs again; none
+    /// if the client does not stay.
+    fn stays(&self, slot: u32) -> Option<bool> {
+        let prepared = self.prepared.as_ref()?;
+        let client = &self.clients[slot as usize];
+        let again = prepared.clients.get(&client.client_idx).copied()?;
+        let stays = client.state != ClientState::Gone
+            && !client.leaves()
+            && Some(client.client_idx) != prepared.config.run_client;
+        stays.then_some(again)
+    }
+
+    fn fetch_first(&mut self, slot: u32, set_up_again: bool) {
+        let Some(prepared) = &mut self.prepared else { return };
+        prepared.fetching += 1;
+        let generation = prepared.number;
+        let first = self.ask_for_first(slot, generation, set_up_again);
+        self.clients[slot as usize].first = Some(Box::new(first));
+    }
+
+    fn ask_for_first(&mut self, slot: u32, generation: u32, set_up_again: bool) -> FirstOperations {
+        let section = if set_up_again { Section::Setup } else { Section::Iteration };
+        self.wanted.push_back(Action::Pull(BatchRequest {
+            slot,
+            client_idx: self.clients[slot as usize].client_idx,
+            section,
+            max: FIRST,
+            generation,
+            of_stage: Section::Iteration,
+        }));
+        FirstOperations { generation, section, fetched: None }
     }
 
     /// Returns whether the first operations of the generation that was prepared have arrived, or
     /// the error with which one of its clients broke off. None while they are being made.
     pub fn fetched(&self) -> Option<Result<(), SourceError>> {
-        let arriving = self.arriving.as_ref().filter(|arriving| arriving.times.is_none())?;
-        match &arriving.failed {
+        let prepared = self.prepared.as_ref()?;
+        match &prepared.failed {
             Some(error) => Some(Err(error.clone())),
-            None => (arriving.fetching == 0).then_some(Ok(())),
+            None => (prepared.fetching == 0).then_some(Ok(())),
         }
     }
 
-    /// Lets the clients move to the generation that was prepared.
+    /// Lets the clients move to the generation that was prepared. Those that have not moved to the
+    /// one before move to this one.
     pub fn begin(&mut self, generation: u32, times: GenerationTimes) {
-        let Some(arriving) = self.arriving.as_mut().filter(|it| it.number == generation) else {
-            return;
-        };
-        arriving.times = Some(times);
-        let zero_ns = self.origin_ns;
-        self.shifts.push(TimeShift {
-            generation,
-            at_ns: times.begin_ns.saturating_sub(zero_ns),
-            arrival_ns: times.begin_ns.saturating_sub(times.planned_ns),
-        });
-        self.config = Arc::clone(&arriving.config);
+        let Some(prepared) = self.prepared.take_if(|it| it.number == generation) else { return };
+        for slot in 0..self.clients.len() {
+            let run_client = prepared.config.run_client;
+            let client = &mut self.clients[slot];
+            let wanted = prepared.clients.get(&client.client_idx).copied();
+            let before = client.upcoming.take();
+            let upcoming = match (client.first.take(), wanted) {
+                _ if Some(client.client_idx) == run_client => None,
+                (_, Some(_)) if client.has_left || client.leaves() => Some(Upcoming::Join),
+                _ if client.state == ClientState::Gone || client.leaves() => None,
+                (Some(first), Some(_)) => Some(Upcoming::Move(*first)),
+                // It joined since the generation was prepared.
+                (None, Some(again)) => {
+                    Some(Upcoming::Move(self.ask_for_first(slot as u32, generation, again)))
+                }
+                (_, None) => Some(Upcoming::Leave),
+            };
+            self.clients[slot].upcoming = upcoming.map(Box::new);
+            if let Some(Upcoming::Move(first)) = before.map(|before| *before)
+                && first.section == Section::Iteration
+                && let Some((operations, _)) = first.fetched
+            {
+                self.note_superseded(first.generation, operations.len() as u32, 0);
+            }
+        }
+        self.arriving =
+            Some(Arriving { number: generation, times, begun: false, cut: false, unsettled: 0 });
+        let ns = times.begin_ns.saturating_sub(times.planned_ns);
+        self.arrival_delays.push(ArrivalDelay { generation, ns });
+        self.config = Arc::clone(&prepared.config);
         self.events.push(Event::Reloaded { generation });
     }
 
     /// Forgets the generation that was prepared. It does not come.
     pub fn withdraw(&mut self, generation: u32) {
-        if self.arriving.as_ref().is_some_and(|arriving| arriving.number == generation) {
-            self.arriving = None;
+        if self.prepared.take_if(|prepared| prepared.number == generation).is_some() {
             for client in &mut self.clients {
-                client.upcoming = None;
+                client.first = None;
             }
         }
     }
@@ -195,41 +149,63 @@ impl Engine {
     /// Returns whether every client has moved to the generation, left or failed.
     pub fn has_settled(&self, generation: u32) -> bool {
         let arriving = self.arriving.as_ref().filter(|arriving| arriving.number == generation);
-        if !arriving.is_some_and(|arriving| arriving.begun || self.over) {
-            return false;
+        arriving.is_some_and(|arriving| arriving.begun && arriving.unsettled == 0)
+    }
+
+    /// Ends a reload that has settled. No client is in a generation before this one any more.
+    pub fn settle(&mut self, generation: u32) {
+        self.arriving = None;
+        self.arrival_delays.retain(|delay| delay.generation >= generation);
+    }
+
+    /// Records that nothing more becomes of the client in the generation that arrives.
+    pub(super) fn note_settled(&mut self, slot: u32) {
+        let client = &mut self.clients[slot as usize];
+        if std::mem::take(&mut client.unsettled)
+            && let Some(arriving) = &mut self.arriving
+        {
+            arriving.unsettled -= 1;
         }
-        let settled = |client: &ClientQueue| {
-            let there = client.generation == generation && client.section != Section::Teardown;
-            let run_client = Some(client.client_idx) == self.config.run_client;
-            client.state == ClientState::Gone
-                || run_client
-                || (there && client.state != ClientState::Joining)
-        };
-        self.over || self.clients.iter().all(settled)
+    }
+
+    /// Forgets what is to become of a client, which is lost or fails.
+    pub(super) fn forget_upcoming(&mut self, slot: u32) {
+        let client = &mut self.clients[slot as usize];
+        (client.upcoming, client.moving) = (None, None);
+        let waits = client.first.take().is_some_and(|first| first.fetched.is_none());
+        if let Some(prepared) = self.prepared.as_mut().filter(|_| waits) {
+            prepared.fetching -= 1;
+        }
     }
 
     /// Returns the time at which the engine must be polled for the generation that arrives.
     pub(super) fn next_move_ns(&self) -> Option<u64> {
         let arriving = self.arriving.as_ref().filter(|_| self.clients_move())?;
-        let times = arriving.times?;
         match (arriving.begun, arriving.cut) {
-            (false, _) => Some(times.begin_ns),
-            (true, false) => Some(times.cut_ns),
+            (false, _) => Some(arriving.times.begin_ns),
+            (true, false) => Some(arriving.times.cut_ns),
             (true, true) => None,
         }
     }
 
-    /// Returns whether clients that are done, or are not there yet, have something to do once the
-    /// generation that was prepared begins.
+    /// Returns whether clients that are done, or are not there yet, may have something to do with a
+    /// generation that comes.
     pub(super) fn goes_on(&self) -> bool {
-        let arriving = self.arriving.as_ref().filter(|arriving| !arriving.begun);
-        let has_upcoming = |client: &ClientQueue| client.upcoming.is_some();
-        arriving.is_some() && self.clients_move() && self.clients.iter().any(has_upcoming)
+        let comes = self.arriving.as_ref().is_some_and(|arriving| !arriving.begun);
+        self.clients_move() && (comes || self.prepared.is_some())
     }
 
     /// Returns whether the stage is one in which clients move, and has not ended.
     fn clients_move(&self) -> bool {
         self.stage == Stage::Measure && !self.cut && !self.at_bound && !self.over
+    }
+
+    /// Returns whether the client may go on issuing operations: after a cut or the bound on
+    /// operations, only in the teardown with which it leaves.
+    pub(super) fn goes_on_issuing(&self, slot: u32) -> bool {
+        let leaves = self.stage == Stage::Measure
+            && self.clients[slot as usize].section == Section::Teardown;
+        leaves || !(self.cut || self.at_bound)
     }
 
     /// Begins the moves when their time has come, and cuts the clients that are left when that
@@ -239,26 +215,32 @@ impl Engine {
             return;
         }
         let Some(arriving) = &mut self.arriving else { return };
-        let Some(times) = arriving.times else { return };
-        if !arriving.begun && now_ns >= times.begin_ns {
+        if !arriving.begun && now_ns >= arriving.times.begin_ns {
             arriving.begun = true;
             self.begin_moves(now_ns);
         }
         let Some(arriving) = &mut self.arriving else { return };
-        if arriving.begun && !arriving.cut && now_ns >= times.cut_ns {
+        if arriving.begun && !arriving.cut && now_ns >= arriving.times.cut_ns {
             arriving.cut = true;
-            self.cut_those_left(now_ns);
+            self.cut_unmoved(now_ns);
         }
     }
 
     fn begin_moves(&mut self, now_ns: u64) {
-        let Some(generation) = self.arriving.as_ref().map(|arriving| arriving.number) else {
-            return;
-        };
+        let Some(arriving) = &mut self.arriving else { return };
+        let generation = arriving.number;
+        arriving.unsettled = 0;
+        for client in &mut self.clients {
+            client.unsettled = client.upcoming.is_some()
+                || client.leaves()
+                || client.state == ClientState::Joining;
+            arriving.unsettled += usize::from(client.unsettled);
+        }
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
             if Some(client.client_idx) == self.config.run_client {
                 client.generation = generation;
+                self.last_seq[slot as usize] = None;
             } else if matches!(client.upcoming.as_deref(), Some(Upcoming::Join)) && client.has_left
             {
                 self.join(slot, generation);
@@ -271,11 +253,7 @@ impl Engine {
                 self.start_move(slot, now_ns);
             }
         }
-        self.drop_moved_from_schedule();
-    }
-
-    /// Removes the clients that have begun to move from the schedule.
-    fn drop_moved_from_schedule(&mut self) {
+        // Clients that have begun to move are no longer scheduled.
         let clients = &self.clients;
         self.schedule.retain(|next| clients[next.0.1 as usize].state == ClientState::Scheduled);
     }
@@ -301,6 +279,9 @@ impl Engine {
         client.begin(now_ns);
         (client.section_ended, client.pulling) = (false, false);
         self.last_seq[slot as usize] = None;
+        if client.upcoming.is_none() {
+            self.note_settled(slot);
+        }
         self.advance(slot);
     }
 
@@ -312,6 +293,7 @@ impl Engine {
         client.section = Section::Iteration;
         client.begin(at_ns);
         client.origin_ns = zero_ns;
+        client.moved_ns = at_ns;
         (client.section_ended, client.pulling) = (false, false);
         if client.joins {
             client.joins = false;
@@ -335,7 +317,7 @@ impl Engine {
         begun
             && client.is_at_boundary()
             && match client.upcoming.as_deref() {
-                Some(Upcoming::Move { first, .. }) => first.is_some(),
+                Some(Upcoming::Move(first)) => first.fetched.is_some(),
                 Some(Upcoming::Leave) => true,
                 Some(Upcoming::Join) | None => false,
             }
@@ -354,10 +336,11 @@ impl Engine {
         let follows = |operation: &Operation| matches!(operation.due, Due::After(_));
         let waits = client.pending.front().is_some_and(follows);
         let next_follows = match client.upcoming.as_deref() {
-            Some(Upcoming::Move { section: Section::Iteration, first: Some(first) }) => {
-                first.operations.first().is_some_and(follows)
+            Some(Upcoming::Move(first)) if first.section == Section::Iteration => {
+                let fetched = first.fetched.as_ref();
+                fetched.and_then(|(operations, _)| operations.first()).is_some_and(follows)
             }
-            Some(Upcoming::Move { .. }) => true,
+            Some(Upcoming::Move(_)) => true,
             _ => false,
         };
         !(waits && next_follows)
@@ -367,12 +350,9 @@ impl Engine {
     /// closed. The client must be in none of the engine's queues.
     pub(super) fn start_move(&mut self, slot: u32, now_ns: u64) {
         self.supersede(slot, now_ns);
-        let Some(number) = self.arriving.as_ref().map(|arriving| arriving.number) else { return };
         let client = &mut self.clients[slot as usize];
         client.moving = Some(Box::new(match client.upcoming.take().map(|upcoming| *upcoming) {
-            Some(Upcoming::Move { section, first: Some(first) }) => {
-                Moving::To { generation: number, section, first }
-            }
+            Some(Upcoming::Move(first)) => Moving::To(first),
             _ => Moving::Away,
         }));
         client.state = ClientState::Closing;
@@ -415,7 +395,7 @@ impl Engine {
         let (from, client_idx) = (client.generation, client.client_idx);
         client.begin(now_ns);
         match moving {
-            Moving::To { generation, section, first } => {
+            Moving::To(FirstOperations { generation, section, fetched }) => {
                 let moved = MoveEvent {
                     client_idx,
                     from: Some(from),
@@ -426,17 +406,23 @@ impl Engine {
                 };
                 self.events.push(Event::Moved(moved));
                 (client.generation, client.section) = (generation, section);
+                client.moved_ns = now_ns;
                 if section == Section::Iteration {
                     client.origin_ns = zero_ns;
                 }
-                client.section_ended = first.ended;
-                self.last_seq[slot as usize] = first.operations.last().map(|last| last.seq);
-                let operations = self.shifted(generation, section, first.operations);
+                let (operations, ended) = fetched.unwrap_or_default();
+                client.section_ended = ended;
+                self.last_seq[slot as usize] = operations.last().map(|last| last.seq);
+                let operations = self.in_run_time(slot, section, operations);
                 self.clients[slot as usize].pending.append(operations);
+                if self.arriving.as_ref().is_some_and(|it| it.number == generation) {
+                    self.note_settled(slot);
+                }
             }
             Moving::Away => {
                 client.closed_leaving = (closed, failed);
                 client.section = Section::Teardown;
+                client.pending.clear();
                 (client.section_ended, client.pulling) = (false, false);
             }
         }
@@ -445,16 +431,29 @@ impl Engine {
 
     /// Ends a client of whose setup an operation failed while the others iterate. It runs its
     /// teardown and leaves.
-    pub(super) fn fail_to_join(&mut self, slot: u32) {
+    pub(super) fn fail_to_join(&mut self, slot: u32, reason: String) {
+        self.forget_upcoming(slot);
         let client = &mut self.clients[slot as usize];
         client.pending.clear();
-        (client.section_ended, client.upcoming) = (true, None);
+        (client.section_ended, client.pulling) = (true, false);
         client.moving = Some(Box::new(Moving::Away));
         client.state = ClientState::Closing;
         let client_idx = client.client_idx;
         self.wanted.push_back(Action::Close { slot });
-        let reason = "an operation of its setup failed, so it did not begin to iterate".into();
         self.events.push(Event::ClientFailed { client_idx, measuring: !self.cut, reason });
+    }
+
+    /// Ends the setup or the teardown of a client whose stream broke off in it, while the others
+    /// iterate. Their stream goes on.
+    pub(super) fn section_broke_off(&mut self, slot: u32, reason: String) {
+        let client = &mut self.clients[slot as usize];
+        if client.section == Section::Setup {
+            return self.fail_to_join(slot, reason);
+        }
+        client.section_ended = true;
+        let client_idx = client.client_idx;
+        self.events.push(Event::ClientFailed { client_idx, measuring: !self.cut, reason });
+        self.advance(slot);
     }
 
     /// Ends a client that has run its teardown while the others go on. Its connection ends, too.
@@ -482,49 +481,46 @@ impl Engine {
         self.wanted.push_back(Action::Disconnect { slot });
         let arriving = self.arriving.as_ref();
         let arriving = arriving.filter(|arriving| arriving.begun && self.clients_move());
-        if let (Some(arriving), Some(Upcoming::Join)) =
-            (arriving, self.clients[slot as usize].upcoming.as_deref())
-        {
-            self.join(slot, arriving.number);
+        match (arriving, self.clients[slot as usize].upcoming.as_deref()) {
+            (Some(arriving), Some(Upcoming::Join)) => self.join(slot, arriving.number),
+            _ => self.note_settled(slot),
         }
     }
 
     /// Takes a batch that is not of the client's present generation: its first operations of the
     /// next one, or operations that it no longer wants.
-    pub(super) fn take_other_batch(&mut self, batch: Batch) {
+    pub(super) fn take_other_batch(&mut self, batch: Batch, now_ns: u64) {
         let Batch { slot, section, generation, operations, ended, error } = batch;
         let client = &mut self.clients[slot as usize];
-        let arriving = self.arriving.as_mut().filter(|arriving| arriving.number == generation);
-        if let (Some(arriving), Some(Upcoming::Move { section: asked, first })) =
-            (arriving, client.upcoming.as_deref_mut())
-            && *asked == section
-            && first.is_none()
+        let prepared = self.prepared.as_mut().filter(|prepared| prepared.number == generation);
+        if let (Some(prepared), Some(first)) = (prepared, client.first.as_deref_mut())
+            && first.section == section
+            && first.fetched.is_none()
         {
-            arriving.fetching -= 1;
+            prepared.fetching -= 1;
             if let Some(error) = error {
-                arriving.failed.get_or_insert(error);
+                prepared.failed.get_or_insert(error);
             }
-            *first = Some(FirstOperations { operations, ended });
+            first.fetched = Some((operations, ended));
+        } else if let Some(Upcoming::Move(first)) = client.upcoming.as_deref_mut()
+            && (first.generation, first.section) == (generation, section)
+            && first.fetched.is_none()
+        {
+            first.fetched = Some((operations, ended));
+            match error {
+                Some(error) => self.fail_to_join(slot, error.to_string()),
+                None if self.moves_without_delay(slot) => {
+                    self.start_move(slot, now_ns);
+                    self.schedule.retain(|next| next.0.1 != slot);
+                }
+                None => {}
+            }
         } else if generation <= client.generation
             && section == Section::Iteration
             && self.stage == Stage::Measure
             && !self.cut
         {
             self.note_superseded(generation, operations.len() as u32, 0);
-        }
-    }
-
-    /// Counts the first operations of a generation that another one replaces before its clients
-    /// have moved to it.
-    fn discard_upcoming(&mut self) {
-        let Some(arriving) = self.arriving.take() else { return };
-        for slot in 0..self.clients.len() {
-            if let Some(Upcoming::Move { section: Section::Iteration, first: Some(first) }) =
-                self.clients[slot].upcoming.take().map(|upcoming| *upcoming)
-                && arriving.times.is_some()
-            {
-                self.note_superseded(arriving.number, first.operations.len() as u32, 0);
-            }
         }
     }
 
@@ -535,7 +531,7 @@ impl Engine {
     }
 
     /// Cuts the iterations of the clients that have not reached a boundary in time.
-    fn cut_those_left(&mut self, now_ns: u64) {
+    fn cut_unmoved(&mut self, now_ns: u64) {
         let left: Vec<u32> = (0..self.clients.len() as u32)
             .filter(|slot| {
                 let client = &self.clients[*slot as usize];
@@ -562,39 +558,37 @@ impl Engine {
         }
     }
 
-    /// Returns operations of a generation with the times that they have in the run.
-    pub(super) fn shifted(
+    /// Returns operations of the client's generation with the times that they have in the run.
+    /// Arrivals go on with the run's time. Times that the stream names count from the client's move.
+    pub(super) fn in_run_time(
         &self,
-        generation: u32,
+        slot: u32,
         section: Section,
         mut operations: Vec<Operation>,
     ) -> Vec<Operation> {
-        let shift = self.shifts.iter().find(|shift| shift.generation == generation);
-        if let Some(shift) = shift.filter(|_| section == Section::Iteration) {
-            for operation in &mut operations {
-                match &mut operation.due {
-                    Due::At(at_ns) => *at_ns = at_ns.saturating_add(shift.at_ns),
-                    Due::Arrival { at_ns, .. } => {
-                        *at_ns = at_ns.saturating_add(shift.arrival_ns);
-                    }
-                    Due::After(_) => {}
-                }
+        let client = &self.clients[slot as usize];
+        if client.generation == FIRST_GENERATION || section != Section::Iteration {
+            return operations;
+        }
+        let delay = self.arrival_delays.iter().find(|it| it.generation == client.generation);
+        let delay_ns = delay.map_or(0, |delay| delay.ns);
+        let moved_ns = client.moved_ns.saturating_sub(self.origin_ns);
+        for operation in &mut operations {
+            match &mut operation.due {
+                Due::At(at_ns) => *at_ns = at_ns.saturating_add(moved_ns),
+                Due::Arrival { at_ns, .. } => *at_ns = at_ns.saturating_add(delay_ns),
+                Due::After(_) => {}
             }
         }
         operations
     }
 
-    /// Ends a reload that has settled. No client is in a generation before this one any more.
-    pub fn settle(&mut self, generation: u32) {
-        self.arriving = None;
-        self.shifts.retain(|shift| shift.generation >= generation);
-    }
-
     /// Ends the reload when the stage ends: whoever has not moved stays where it is.
     pub(super) fn end_reload(&mut self) {
-        self.arriving = None;
+        (self.arriving, self.prepared) = (None, None);
         for client in &mut self.clients {
-            (client.upcoming, client.moving) = (None, None);
+            (client.upcoming, client.moving, client.first) = (None, None, None);
+            client.unsettled = false;
         }
     }
 }

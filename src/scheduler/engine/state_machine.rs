@@ -9,8 +9,8 @@ use super::action::{Action, EngineError};
 use super::client_queue::{Attempt, ClientQueue, ClientState, InFlight};
 use super::config::EngineConfig;
 use super::deadlines::Deadlines;
+use super::generation::{ArrivalDelay, Arriving, Moving, Prepared};
 use super::permit_queue::PermitQueue;
-use super::reload::{Arriving, Moving, TimeShift};
 use crate::ir::{CompletionStatus, Event, Operation, Section};
 use crate::scheduler::batch::{Batch, BatchRequest};
 use crate::scheduler::permits::Permits;
@@ -59,12 +59,14 @@ pub struct Engine {
     pub(super) last_seq: Vec<Option<u32>>,
     /// Whether the shard has reported the end of the stage. Its clients begin nothing more in it.
     pub(super) over: bool,
-    /// The generation that clients are to move to.
+    /// The generation whose first operations are being made.
+    pub(super) prepared: Option<Prepared>,
+    /// The generation that clients move to.
     pub(super) arriving: Option<Arriving>,
     /// The number of clients that were cut because they did not move in time, until it was taken.
     pub(super) cut_late: u32,
-    /// The shifts of the generations after the first that clients may be in.
-    pub(super) shifts: Vec<TimeShift>,
+    /// The delays of the generations after the first that clients may be in.
+    pub(super) arrival_delays: Vec<ArrivalDelay>,
 }
 
 impl Engine {
@@ -90,9 +92,10 @@ impl Engine {
             events: Vec::new(),
             last_seq: vec![None; clients.len()],
             over: false,
+            prepared: None,
             arriving: None,
             cut_late: 0,
-            shifts: Vec::new(),
+            arrival_delays: Vec::new(),
         }
     }
 
@@ -142,7 +145,7 @@ impl Engine {
     /// [`EngineError::OutOfOrder`] if the numbers of the client's operations do not increase.
     pub fn operations(&mut self, batch: Batch, now_ns: u64) -> Result<(), EngineError> {
         if !self.is_of_present_generation(&batch) {
-            self.take_other_batch(batch);
+            self.take_other_batch(batch, now_ns);
             return Ok(());
         }
         let Batch { slot, section, generation, operations, ended, error } = batch;
@@ -161,10 +164,17 @@ impl Engine {
             return Ok(());
         }
         client.pulling = false;
-        if self.cut || self.at_bound || client.state == ClientState::Gone {
+        if !self.goes_on_issuing(slot) || self.clients[slot as usize].state == ClientState::Gone {
             self.advance(slot);
             return Ok(());
         }
+        if let Some(error) = error.filter(|_| section != Section::Iteration)
+            && self.stage == Stage::Measure
+        {
+            self.section_broke_off(slot, error.to_string());
+            return Ok(());
+        }
+        let client = &mut self.clients[slot as usize];
         let last_seq = &mut self.last_seq[slot as usize];
         for operation in &operations {
             if let Some(previous) = *last_seq
@@ -181,10 +191,7 @@ impl Engine {
         if client.pending.is_empty() && client.state == ClientState::Idle {
             client.arrived_ns = Some(now_ns);
         }
-        let operations = match self.shifts.is_empty() {
-            true => operations,
-            false => self.shifted(generation, section, operations),
-        };
+        let operations = self.in_run_time(slot, section, operations);
         let client = &mut self.clients[slot as usize];
         client.pending.append(operations);
         client.section_ended = ended;
@@ -193,11 +200,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns whether a batch is of the generation that its client is in and stays in. An error in
-    /// another batch does not break the stream off.
-    pub fn is_of_present_generation(&self, batch: &Batch) -> bool {
+    /// Returns whether the stream of the run breaks off with the error in a batch. It does not if
+    /// nobody waits for the batch, or if it is that of a client that joins or leaves.
+    pub fn breaks_off(&self, batch: &Batch) -> bool {
+        let alone = self.stage == Stage::Measure && batch.section != Section::Iteration;
+        let waits = self.clients[batch.slot as usize].pulling;
+        waits && !alone && self.is_of_present_generation(batch)
+    }
+
+    /// Returns whether a batch is of the generation that its client is in and stays in.
+    fn is_of_present_generation(&self, batch: &Batch) -> bool {
         let client = &self.clients[batch.slot as usize];
-        let moves = matches!(client.moving.as_deref(), Some(Moving::To { .. }));
+        let moves = matches!(client.moving.as_deref(), Some(Moving::To(_)));
         client.generation == batch.generation && !moves
     }
 
@@ -252,8 +266,9 @@ impl Engine {
             && matches!(attempt.execution.status, CompletionStatus::Failed(_));
         self.report(slot, in_flight, attempt);
         self.settle_iteration(slot);
-        if broken_setup {
-            self.fail_to_join(slot);
+        if broken_setup && !self.clients[slot as usize].leaves() {
+            let reason = "an operation of its setup failed, so it does not go on";
+            self.fail_to_join(slot, reason.into());
         }
         self.advance(slot);
         Ok(())
@@ -270,18 +285,20 @@ impl Engine {
         now_ns: u64,
         handles: (u32, u32),
     ) -> Result<bool, EngineError> {
+        let goes_on = self.goes_on_issuing(slot);
         let client = &mut self.clients[slot as usize];
         if client.state != ClientState::Closing {
             let client_idx = client.client_idx;
             return Err(EngineError::OutOfTurn { client_idx, what: "closed handles" });
         }
-        if let Some(moving) = client.moving.take().filter(|_| !self.cut) {
+        let moving = client.moving.take().filter(|_| !self.cut && !self.at_bound);
+        if let Some(moving) = moving {
             self.finish_move(slot, *moving, now_ns, handles);
             return Ok(true);
         }
         if client.section == Section::Teardown && self.stage == Stage::Measure {
             self.leave(slot, now_ns);
-        } else if client.is_exhausted() || self.cut {
+        } else if client.is_exhausted() || !goes_on {
             client.state = ClientState::Done;
             self.unfinished -= 1;
             if self.may_move(slot) {
@@ -464,6 +481,7 @@ impl Engine {
             return self.start_move(slot, now_ns);
         }
         self.skip_iterations(slot);
+        let goes_on = self.goes_on_issuing(slot);
         let client = &mut self.clients[slot as usize];
         let lookahead = self.config.lookahead;
         let low = client.pending.is_low(lookahead, self.config.batch_bytes);
@@ -495,7 +513,8 @@ impl Engine {
         if let Some((_, eligible_ns)) = client.next_times() {
             self.schedule_at(slot, eligible_ns);
         } else if client.is_exhausted() {
-            if self.stage == Stage::Measure && client.section == Section::Setup && !self.cut {
+            let sets_up = self.stage == Stage::Measure && client.section == Section::Setup;
+            if sets_up && goes_on {
                 self.begin_iterating(slot);
             } else if matches!(self.stage, Stage::RunSetup | Stage::Setup) {
                 client.state = ClientState::Done;

@@ -157,7 +157,7 @@ fn arrivals_of_a_generation_that_begins_later_than_planned_are_later_too() {
 }
 
 #[test]
-fn times_that_a_stream_names_count_from_the_beginning_of_its_generation() {
+fn times_that_a_stream_names_count_from_the_move_of_the_client() {
     let mut engine = measuring(1, None, &[stat(0, 0, 0, Due::At(90))]);
     prepare(&mut engine, &[0]);
     first_operations(&mut engine, 0, vec![stat(0, 0, 0, Due::At(0)), stat(0, 1, 0, Due::At(5))]);
@@ -201,7 +201,7 @@ fn a_stream_that_breaks_off_in_its_first_operations_is_refused_and_the_old_one_g
         ended: true,
         error: Some(error.clone()),
     };
-    assert!(!engine.is_of_present_generation(&batch));
+    assert!(!engine.breaks_off(&batch));
     engine.operations(batch, ZERO_NS).unwrap();
     assert_eq!(engine.fetched(), Some(Err(error)));
     engine.withdraw(SECOND);
