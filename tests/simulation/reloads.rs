@@ -23,7 +23,7 @@ use smbench::scheduler::{Stage, StageCoordinator};
 
 use super::generate;
 use super::run::{Delivered, Outcome};
-use super::scenario::{PlannedReload, Scenario};
+use super::scenario::{Ending, PlannedReload, Scenario};
 use super::workload::{Dice, Stream};
 
 const MS: u64 = 1_000_000;
@@ -147,6 +147,7 @@ fn random(seed: u64) -> Option<Scenario> {
         return None;
     }
     let mut dice = Dice(seed ^ 0x4E10_AD00);
+    scenario.operations = dice.chance(20).then(|| dice.roll(400));
     let first = scenario.stream.clone();
     for _ in 0..1 + dice.roll(5) {
         scenario.reloads.push(PlannedReload {
@@ -215,6 +216,11 @@ struct Seen<'a> {
 fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     if outcome.two_in_flight {
         return Err("a client had two operations in flight".into());
+    }
+    let ends_in_order = !matches!(scenario.ending, Some((_, Ending::Stop { .. } | Ending::Abort)));
+    let gave_up = outcome.events().any(|event| matches!(event, Event::GaveUp { .. }));
+    if gave_up && ends_in_order && scenario.drain_ns >= 10_000 * MS {
+        return Err("the drain ran out, although nothing holds the clients up".into());
     }
     if outcome.open_handles > 0 || outcome.left_open > 0 {
         return Err(format!(
@@ -447,13 +453,14 @@ fn check_superseded(
     clients: &BTreeMap<u32, Seen>,
     superseded: &BTreeMap<u32, u64>,
 ) -> Result<(), String> {
+    let cut_ns = outcome.measured_ns.map_or(0, |(_, cut_ns)| cut_ns);
     let generations = outcome.accepted.iter().copied().chain([FIRST_GENERATION]);
     for generation in generations {
         // The operations that a cut discards, or a lost client, are not counted.
         let fetched = outcome.delivered.keys().filter(|(of, _)| *of == generation);
         let left = fetched.map(|(_, client)| clients.get(client)).all(|client| {
             let mut moves = client.iter().flat_map(|client| &client.moves);
-            moves.any(|(_, moved)| moved.from == Some(generation))
+            moves.any(|(_, moved)| moved.from == Some(generation) && moved.at_ns < cut_ns)
         });
         if !left {
             continue;

@@ -64,8 +64,12 @@ impl Engine {
         let prepared = self.prepared.as_ref()?;
         let client = &self.clients[slot as usize];
         let again = prepared.clients.get(&client.client_idx).copied()?;
+        // A client that is to leave may have left before the generation begins, and joins then: its
+        // stream must still be at its setup.
+        let is_to_leave = matches!(client.upcoming.as_deref(), Some(Upcoming::Leave));
         let stays = client.state != ClientState::Gone
             && !client.leaves()
+            && !is_to_leave
             && Some(client.client_idx) != prepared.config.run_client;
         stays.then_some(again)
     }
@@ -108,25 +112,28 @@ impl Engine {
         for slot in 0..self.clients.len() {
             let run_client = prepared.config.run_client;
             let client = &mut self.clients[slot];
+            client.unsettled = false;
             let wanted = prepared.clients.get(&client.client_idx).copied();
-            let before = client.upcoming.take();
-            let upcoming = match (client.first.take(), wanted) {
+            let before = client.upcoming.take().map(|before| *before);
+            let mut first = client.first.take();
+            let upcoming = match wanted {
                 _ if Some(client.client_idx) == run_client => None,
-                (_, Some(_)) if client.has_left || client.leaves() => Some(Upcoming::Join),
-                _ if client.state == ClientState::Gone || client.leaves() => None,
-                (Some(first), Some(_)) => Some(Upcoming::Move(*first)),
-                // It joined since the generation was prepared.
-                (None, Some(again)) => {
-                    Some(Upcoming::Move(self.ask_for_first(slot as u32, generation, again)))
+                Some(_) if first.is_none() && (client.has_left || client.leaves()) => {
+                    Some(Upcoming::Join)
                 }
-                (_, None) => Some(Upcoming::Leave),
+                // One that failed in the meantime may join with a later generation.
+                _ if client.state == ClientState::Gone || client.leaves() => None,
+                Some(again) => Some(Upcoming::Move(match first.take() {
+                    Some(first) => *first,
+                    // It joined since the generation was prepared, or was to leave.
+                    None => self.ask_for_first(slot as u32, generation, again),
+                })),
+                None => Some(Upcoming::Leave),
             };
             self.clients[slot].upcoming = upcoming.map(Box::new);
-            if let Some(Upcoming::Move(first)) = before.map(|before| *before)
-                && first.section == Section::Iteration
-                && let Some((operations, _)) = first.fetched
-            {
-                self.note_superseded(first.generation, operations.len() as u32, 0);
+            first.into_iter().for_each(|first| self.note_unused(*first));
+            if let Some(Upcoming::Move(first)) = before {
+                self.note_unused(first);
             }
         }
         self.arriving =
@@ -135,6 +142,13 @@ impl Engine {
         self.arrival_delays.push(ArrivalDelay { generation, ns });
         self.config = Arc::clone(&prepared.config);
         self.events.push(Event::Reloaded { generation });
+    }
+
+    /// Counts first operations of a generation that their client does not go on with.
+    fn note_unused(&mut self, first: FirstOperations) {
+        if let (Section::Iteration, Some((operations, _))) = (first.section, first.fetched) {
+            self.note_superseded(first.generation, operations.len() as u32, 0);
+        }
     }
 
     /// Forgets the generation that was prepared. It does not come.
@@ -171,8 +185,16 @@ impl Engine {
     /// Forgets what is to become of a client, which is lost or fails.
     pub(super) fn forget_upcoming(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
-        (client.upcoming, client.moving) = (None, None);
-        let waits = client.first.take().is_some_and(|first| first.fetched.is_none());
+        let (upcoming, moving) = (client.upcoming.take(), client.moving.take());
+        // That they were asked for is kept: the stream is past the client's setup.
+        let first = client.first.as_deref_mut().filter(|first| first.fetched.is_none());
+        let waits = first.map(|first| first.fetched = Some((Vec::new(), true))).is_some();
+        if let Some(Upcoming::Move(first)) = upcoming.map(|upcoming| *upcoming) {
+            self.note_unused(first);
+        }
+        if let Some(Moving::To(first)) = moving.map(|moving| *moving) {
+            self.note_unused(first);
+        }
         if let Some(prepared) = self.prepared.as_mut().filter(|_| waits) {
             prepared.fetching -= 1;
         }
@@ -507,13 +529,15 @@ impl Engine {
             && first.fetched.is_none()
         {
             first.fetched = Some((operations, ended));
-            match error {
-                Some(error) => self.fail_to_join(slot, error.to_string()),
-                None if self.moves_without_delay(slot) => {
-                    self.start_move(slot, now_ns);
-                    self.schedule.retain(|next| next.0.1 != slot);
-                }
-                None => {}
+            if let Some(error) = error {
+                // The generation was accepted without this client, which leaves.
+                client.upcoming = Some(Box::new(Upcoming::Leave));
+                let (client_idx, reason) = (client.client_idx, error.to_string());
+                self.events.push(Event::ClientFailed { client_idx, measuring: true, reason });
+            }
+            if self.moves_without_delay(slot) {
+                self.start_move(slot, now_ns);
+                self.schedule.retain(|next| next.0.1 != slot);
             }
         } else if generation <= client.generation
             && section == Section::Iteration
