@@ -16,9 +16,11 @@ use crate::ir::{Due, Event, Operation, Section, SourceError};
 use crate::scheduler::batch::{Batch, BatchRequest};
 use crate::scheduler::timeline::Stage;
 
-/// The number of operations that are asked for ahead of a client's move. There are few, because all
-/// clients are asked at once and the acceptance of a generation waits for them.
-const FIRST_OPERATIONS: usize = 8;
+/// Maximum number of operations that are asked for ahead of the moves of all clients, and of one.
+/// There are few, because all clients are asked at once and the acceptance of a generation waits
+/// for them.
+const FIRST_OPERATIONS: usize = 2_048;
+const FIRST_OF_A_CLIENT: usize = 8;
 
 /// A generation of the stream, as the engine of one shard sees it.
 #[derive(Clone, Debug)]
@@ -102,6 +104,7 @@ impl Engine {
         self.discard_upcoming();
         let Generation { number, config, clients } = generation;
         let clients = if self.over { Vec::new() } else { clients };
+        let max = (FIRST_OPERATIONS / clients.len().max(1)).clamp(2, FIRST_OF_A_CLIENT);
         let mut wanted: HashMap<u32, bool> = clients.iter().copied().collect();
         for slot in 0..self.clients.len() as u32 {
             let client = &mut self.clients[slot as usize];
@@ -121,7 +124,7 @@ impl Engine {
                 None => Some(Upcoming::Leave),
             };
             if let Some(Upcoming::Move { section, .. }) = client.upcoming {
-                let (client_idx, max) = (client.client_idx, FIRST_OPERATIONS);
+                let client_idx = client.client_idx;
                 self.wanted.push_back(Action::Pull(BatchRequest {
                     slot,
                     client_idx,

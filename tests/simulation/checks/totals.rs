@@ -106,11 +106,11 @@ pub fn check_generations(
                     let operation = completion.operation.operation_type();
                     counted.entry(operation).or_default().count(completion);
                 }
-                Event::Superseded { generation, operations, overdue: due } => {
-                    if *generation == number {
-                        superseded += u64::from(*operations);
-                        overdue += u64::from(*due);
-                    }
+                Event::Superseded { generation, operations, overdue: due }
+                    if *generation == number =>
+                {
+                    superseded += u64::from(*operations);
+                    overdue += u64::from(*due);
                 }
                 Event::Moved(moved) => {
                     joined += u64::from(moved.to == Some(number));
