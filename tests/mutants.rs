@@ -24,6 +24,7 @@ struct Mutant {
 const ENGINE: &str = "src/scheduler/engine/state_machine.rs";
 const CUT: &str = "src/scheduler/engine/cut.rs";
 const SKIPPED: &str = "src/scheduler/engine/skipped_iterations.rs";
+const RELOAD: &str = "src/scheduler/engine/reload.rs";
 const STEPS: &str = "src/observability/step_recorder.rs";
 const REPORT: &str = "self.events.push(Event::Completed(completion));";
 
@@ -189,10 +190,69 @@ const MUTANTS: [Mutant; 20] = [
     },
     Mutant {
         name: "a failure is counted twice",
-        file: "src/observability/recorder.rs",
-        text: "stats.counts.failed += 1;",
-        broken: "stats.counts.failed += if CHOSEN { 2 } else { 1 };",
+        file: "src/observability/metrics.rs",
+        text: "self.counts.failed += 1;",
+        broken: "self.counts.failed += if CHOSEN { 2 } else { 1 };",
         found: "the summary says",
+    },
+];
+
+/// Mutants that the reloads of the simulation find.
+const RELOAD_MUTANTS: [Mutant; 6] = [
+    Mutant {
+        name: "handles stay open when a client moves to another generation",
+        file: "src/scheduler/driver.rs",
+        text: "Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),",
+        broken: "Action::Close { slot } if CHOSEN && self.reloading.is_some() => {
+                let closed = Report::Closed { closed: 0, failed: 0 };
+                self.reports.borrow_mut().push_back((slot, closed));
+            }
+            Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),",
+        found: "handles left open",
+    },
+    Mutant {
+        name: "a client moves in the midst of an iteration",
+        file: "src/scheduler/engine/client_queue.rs",
+        text: "&& self.iteration.is_none()
+            && matches!(",
+        broken: "&& (self.iteration.is_none() || CHOSEN)
+            && matches!(",
+        found: "left in the midst of iteration",
+    },
+    Mutant {
+        name: "lookahead that a client leaves behind is not counted",
+        file: RELOAD,
+        text: "let generation = client.generation;
+        self.note_superseded(generation, operations, overdue);",
+        broken: "let generation = client.generation;
+        self.note_superseded(generation, if CHOSEN { 0 } else { operations }, overdue);",
+        found: "operations fetched",
+    },
+    Mutant {
+        name: "a client takes its lookahead to another generation",
+        file: RELOAD,
+        text: "client.pending.clear();
+        (client.section_ended, client.broke_off",
+        broken: "if !CHOSEN {
+            client.pending.clear();
+        }
+        (client.section_ended, client.broke_off",
+        found: "an iteration ended twice",
+    },
+    Mutant {
+        name: "setup runs again for clients that stay",
+        file: RELOAD,
+        text: "if set_up_again {",
+        broken: "if set_up_again || CHOSEN {",
+        found: "its setup ran again",
+    },
+    Mutant {
+        name: "operations count for the generation before theirs",
+        file: "src/observability/generation_stats.rs",
+        text: "of(stats, event.generation).measured.operation(",
+        broken: "let earlier = u32::from(CHOSEN && event.generation > 1);
+        of(stats, event.generation - earlier).measured.operation(",
+        found: "operations: the summary says",
     },
 ];
 
@@ -220,15 +280,20 @@ pub(crate) mod mutant {
 #[ignore = "builds the package once more; tests/run includes it"]
 fn every_mutant_is_found_and_nothing_is_found_without_one() {
     let package = copy_of_the_package();
-    for (number, mutant) in MUTANTS.iter().enumerate() {
+    let of_reloads = RELOAD_MUTANTS.iter().map(|mutant| (mutant, "of_another_generation"));
+    let mutants: Vec<(&Mutant, &str)> =
+        MUTANTS.iter().map(|mutant| (mutant, "every_operation")).chain(of_reloads).collect();
+    for (number, (mutant, _)) in mutants.iter().enumerate() {
         write_into(&package, number, mutant);
     }
-    let whole = simulate(&package, None);
-    assert!(whole.status.success(), "without a mutant: {}", printed(&whole));
+    for test in ["every_operation", "of_another_generation"] {
+        let whole = simulate(&package, test, None);
+        assert!(whole.status.success(), "without a mutant: {}", printed(&whole));
+    }
     let mut missed = Vec::new();
-    for (number, Mutant { name, found, .. }) in MUTANTS.iter().enumerate() {
+    for (number, (Mutant { name, found, .. }, test)) in mutants.into_iter().enumerate() {
         let began = Instant::now();
-        let printed = printed(&simulate(&package, Some(number)));
+        let printed = printed(&simulate(&package, test, Some(number)));
         eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
         if !(printed.contains("test result: FAILED") && printed.contains(found)) {
             let seed = printed.lines().find(|line| line.starts_with("seed ")).unwrap_or(&printed);
@@ -253,13 +318,13 @@ fn printed(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// Runs the simulation of the copy, which is built at the first call. It shares the
+/// Runs a test of the simulation of the copy, which is built at the first call. It shares the
 /// dependencies with the build of this test.
-fn simulate(package: &Path, mutant: Option<usize>) -> Output {
+fn simulate(package: &Path, test: &str, mutant: Option<usize>) -> Output {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["test", "--offline", "--test", "simulation", "every_operation"])
+        .args(["test", "--offline", "--test", "simulation", test])
         .current_dir(package)
         .env("CARGO_TARGET_DIR", target)
         .env("SMBENCH_SEEDS", SEEDS)

@@ -1,12 +1,12 @@
 //! A generation of the stream that is loaded while the run goes on with another one.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::Builder;
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::hooks::{HookLoader, NextHooks};
 use super::input::Input;
@@ -50,6 +50,8 @@ pub struct Candidate {
 /// What a candidate is loaded from and has to fit.
 pub struct CandidateSource {
     pub number: u32,
+    /// The number of the attempt: a generation that is refused leaves its number to the next one.
+    pub attempt: u64,
     pub input: Input,
     pub options: RunOptions,
     /// The header of the stream that the run began with, and of the run as it is now.
@@ -63,45 +65,78 @@ pub struct CandidateSource {
     pub planned_ns: u64,
 }
 
-/// The result of loading a candidate.
+/// A part of a load that has ended.
 pub struct Loaded {
-    pub number: u32,
-    pub candidate: anyhow::Result<Candidate>,
-    /// The files that were read, as far as the load came.
-    pub reads: Vec<PathBuf>,
+    pub attempt: u64,
+    pub part: LoadedPart,
+}
+
+pub enum LoadedPart {
+    /// The candidate, and the files that were read, as far as the load came.
+    Opened(Box<anyhow::Result<Candidate>>, Vec<PathBuf>),
+    /// The result of the check of a candidate that was opened.
+    Checked(anyhow::Result<()>),
 }
 
 impl CandidateSource {
-    /// Loads the candidate on a thread of its own, and passes the result to `done`.
-    pub fn load_aside(self, done: impl FnOnce(Loaded) + Send + 'static) -> std::io::Result<()> {
+    /// Loads the candidate on a thread of its own, and checks its input on another one, because the
+    /// edit takes effect after both. Passes to `done` the candidate when it is there, and then the
+    /// result of the check, or the error after both have ended.
+    pub fn load_aside(self, done: impl Fn(Loaded) + Send + 'static) -> std::io::Result<()> {
         let thread = Builder::new().name(format!("reload-{}", self.number));
         thread.spawn(move || {
-            let began = Instant::now();
-            let loaded = self.load();
-            tracing::debug!("generation {} was loaded in {:?}", loaded.number, began.elapsed());
-            done(loaded);
+            let attempt = self.attempt;
+            let done = |part| done(Loaded { attempt, part });
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.load(&done))) {
+                let error =
+                    anyhow!("loading it panicked, a defect of smbench: {}", panic_message(&*panic));
+                done(LoadedPart::Opened(Box::new(Err(error)), Vec::new()));
+            }
         })?;
         Ok(())
     }
 
-    fn load(self) -> Loaded {
-        let time_scale = self.options.time_scale;
+    fn load(self, done: &impl Fn(LoadedPart)) {
+        let (time_scale, duration) = (self.options.time_scale, self.options.duration);
         let reload = Reload {
             generation: self.number,
             begin_ns: scale_ns(self.planned_ns, 1.0 / time_scale),
         };
         let input = self.input.for_generation(reload);
-        let candidate = catch_unwind(AssertUnwindSafe(|| self.candidate(&input)));
-        let candidate = candidate.unwrap_or_else(|panic| {
-            Err(anyhow!("loading it panicked, a defect of smbench: {}", panic_message(&*panic)))
+        let (failed, checked) = thread::scope(|scope| {
+            let checking = Builder::new().name("reload-check".into());
+            let checking = checking.spawn_scoped(scope, || {
+                let began = Instant::now();
+                let checked = input.check(time_scale, duration);
+                tracing::debug!("generation {} was checked in {:?}", self.number, began.elapsed());
+                checked
+            });
+            let failed = match self.candidate(&input) {
+                Ok(candidate) => {
+                    done(LoadedPart::Opened(Box::new(Ok(candidate)), input.reads().paths()));
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            let checked = checking.map(|checking| match checking.join() {
+                Ok(checked) => checked.map_err(Into::into),
+                Err(panic) => resume_unwind(panic),
+            });
+            (failed, checked)
         });
-        Loaded { number: self.number, candidate, reads: input.reads().paths() }
+        done(match failed {
+            Some(error) => LoadedPart::Opened(Box::new(Err(error)), input.reads().paths()),
+            None => LoadedPart::Checked(
+                checked.context("no thread to check it").and_then(std::convert::identity),
+            ),
+        });
     }
 
     fn candidate(&self, input: &Input) -> anyhow::Result<Candidate> {
         let options = &self.options;
-        input.check(options.time_scale, options.duration)?;
+        let began = Instant::now();
         let stream = input.open(options.time_scale, options.duration, self.generators)?;
+        tracing::debug!("generation {} was opened in {:?}", self.number, began.elapsed());
         let own = stream.header;
         self.check_fits(&own)?;
         self.gate.check(&own.needs)?;
@@ -114,7 +149,9 @@ impl CandidateSource {
         let header = Arc::new(StreamHeader { needs: own.needs.clone(), ..header });
         open_files::raise_open_file_limit(options.target.open_files(header.active_count()))?;
         let layout = Arc::new(self.layout.grown(header.clone()));
+        let began = Instant::now();
         let hooks = self.hooks.prepare_next(input, &own, &layout)?;
+        tracing::debug!("generation {} has its hooks after {:?}", self.number, began.elapsed());
         let thresholds = threshold_checks::all(&own, &options.thresholds, hooks.metric_kinds())?;
         Ok(Candidate {
             facts: GenerationFacts::new(self.number, &own),

@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use super::directory_events::{DirectoryEvent, DirectoryEvents};
 use super::watched_content::{FileContent, FileLook};
 use super::watched_names::NameFinder;
-use crate::observability::priority::lower_priority;
 
 /// The time without an event after which files are looked at, so that a file that is being written
 /// is whole, and the longest time for which events put a look off.
@@ -124,10 +123,8 @@ impl FileWatch {
     ) -> io::Result<FileWatch> {
         let mut thread = WatchThread { shared: shared.clone(), events, files: HashMap::new() };
         thread.follow(files.into_iter().map(Into::into).collect(), Instant::now());
-        Builder::new().name("file-watch".into()).spawn(move || {
-            lower_priority();
-            thread.run();
-        })?;
+        // At the priority of all, because a reload waits for it.
+        Builder::new().name("file-watch".into()).spawn(move || thread.run())?;
         Ok(FileWatch { shared })
     }
 

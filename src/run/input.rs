@@ -93,11 +93,12 @@ impl Input {
     /// See [`script::check`].
     pub fn check(&self, time_scale: f64, duration: Option<Duration>) -> Result<(), CheckError> {
         let Input::Script(options) = self.lasting(time_scale, duration) else { return Ok(()) };
+        let depth = if options.reload.is_some() { Depth::RELOAD } else { Depth::QUICK };
         let quiet = ScriptOptions { quiet: true, ..options.clone() };
-        let checked = script::check(&quiet, Depth::QUICK);
+        let checked = script::check(&quiet, depth);
         // The run prints what the script prints. If the check fails there is no run, and the
         // printed lines may show how the script came to its error.
-        let checked = checked.or_else(|_| script::check(&options, Depth::QUICK));
+        let checked = checked.or_else(|_| script::check(&options, depth));
         checked.map(drop)
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use super::candidate::{Candidate, CandidateSource, LEAD, Loaded};
+use super::candidate::{Candidate, CandidateSource, LEAD, Loaded, LoadedPart};
 use super::error::RunError;
 use super::file_watch::{FileChange, FileWatch};
 use super::hooks::{HookLoader, RunHooks};
@@ -96,6 +96,17 @@ struct Load {
     attempt: u64,
     change: FileChange,
     fetch: Option<Fetch>,
+    /// Whether its check has ended without an error.
+    checked: bool,
+}
+
+impl Load {
+    /// Returns its number, and the time at which it is given up, while a shard waits for first
+    /// operations.
+    fn fetching(&self, shards: usize) -> Option<(u32, Instant)> {
+        let fetch = self.fetch.as_ref().filter(|fetch| fetch.fetched < shards)?;
+        Some((self.number, fetch.give_up))
+    }
 }
 
 /// A candidate whose first operations are being made.
@@ -122,7 +133,7 @@ struct Settled {
 pub enum ReloadInput {
     Changed(FileChange),
     Key(WatchKey),
-    Loaded(Box<Loaded>),
+    Loaded(Loaded),
     Reported(ReloadReport),
     /// A time has come.
     Look,
@@ -217,9 +228,9 @@ impl Reloads {
     pub async fn next(&mut self) -> ReloadInput {
         let may_load = self.load.is_none() && self.unsettled.len() < MOST_UNSETTLED;
         let may_load = may_load && self.is_measuring();
-        let fetching = self.load.as_ref().and_then(|load| load.fetch.as_ref());
+        let fetching = self.load.as_ref().and_then(|load| load.fetching(self.orders.shards()));
         let times = [
-            fetching.map(|fetch| fetch.give_up),
+            fetching.map(|(_, give_up)| give_up),
             self.settling.as_ref().map(|settled| settled.settling.next()),
             self.settling.as_ref().and_then(|settled| settled.cut_reported),
         ];
@@ -232,7 +243,7 @@ impl Reloads {
         };
         tokio::select! {
             key = key => ReloadInput::Key(key),
-            Some(loaded) = self.loading.1.recv() => ReloadInput::Loaded(Box::new(loaded)),
+            Some(loaded) = self.loading.1.recv() => ReloadInput::Loaded(loaded),
             Some(report) = self.orders.reports.recv() => ReloadInput::Reported(report),
             change = self.watch.changed(), if may_load => ReloadInput::Changed(change),
             () = tokio::time::sleep_until(look.unwrap_or_else(Instant::now).into()),
@@ -252,7 +263,7 @@ impl Reloads {
             ReloadInput::Key(WatchKey::Quit) => self.coordinator.cut(CutReason::Quit),
             ReloadInput::Key(WatchKey::Reload) => self.watch.reload_now(),
             ReloadInput::Changed(change) => self.changed(change),
-            ReloadInput::Loaded(loaded) => self.loaded(*loaded),
+            ReloadInput::Loaded(loaded) => self.loaded(loaded, parts),
             ReloadInput::Reported(report) => self.reported(report, parts),
             ReloadInput::Look => self.look(parts.display),
         }
@@ -278,8 +289,10 @@ impl Reloads {
         }
         let number = self.next;
         let since_zero_ns = self.clock.now_ns().saturating_sub(self.zero_ns());
+        self.attempts += 1;
         let source = CandidateSource {
             number,
+            attempt: self.attempts,
             input: self.input.clone(),
             options: self.options.clone(),
             first: self.first.clone(),
@@ -291,8 +304,8 @@ impl Reloads {
             generators: self.generators,
             planned_ns: since_zero_ns + nanoseconds(LEAD),
         };
-        self.attempts += 1;
-        self.load = Some(Load { number, attempt: self.attempts, change, fetch: None });
+        let attempt = self.attempts;
+        self.load = Some(Load { number, attempt, change, fetch: None, checked: false });
         let done = self.loading.0.clone();
         let started = source.load_aside(move |loaded| {
             // The run may have ended.
@@ -304,19 +317,34 @@ impl Reloads {
         }
     }
 
-    /// Takes a candidate that was loaded: its clients make their first operations.
-    fn loaded(&mut self, loaded: Loaded) {
-        let Loaded { number, candidate, reads } = loaded;
-        // A generation that is refused may be mended in any of its files.
-        let both = self.files.iter().chain(&reads).cloned();
-        self.watch.set_files(both.collect::<BTreeSet<_>>());
-        if self.load.as_ref().is_none_or(|load| load.number != number) {
-            return;
-        }
-        match candidate {
-            Ok(candidate) if self.is_measuring() => self.fetch(candidate, reads),
-            Ok(_) => self.load = None,
-            Err(error) => self.refuse(RunError::invalid(error).to_string()),
+    /// Takes a candidate that was loaded, whose clients then make their first operations, or the
+    /// result of its check.
+    fn loaded(&mut self, Loaded { attempt, part }: Loaded, parts: &mut ReloadedParts<'_>) {
+        let is_present = self.load.as_ref().is_some_and(|load| load.attempt == attempt);
+        match part {
+            LoadedPart::Opened(candidate, reads) => {
+                // A generation that is refused may be mended in any of its files.
+                let both = self.files.iter().chain(&reads).cloned();
+                self.watch.set_files(both.collect::<BTreeSet<_>>());
+                match *candidate {
+                    _ if !is_present => {}
+                    Ok(candidate) if self.is_measuring() => self.fetch(candidate, reads),
+                    Ok(_) => self.load = None,
+                    Err(error) => self.refuse(RunError::invalid(error).to_string()),
+                }
+            }
+            LoadedPart::Checked(Ok(())) => {
+                if let Some(load) = self.load.as_mut().filter(|_| is_present) {
+                    load.checked = true;
+                    self.accept(parts);
+                }
+            }
+            LoadedPart::Checked(Err(error)) => {
+                if let Some(load) = self.load.as_ref().filter(|_| is_present) {
+                    self.withdraw(load.number);
+                    self.refuse(RunError::invalid(error).to_string());
+                }
+            }
         }
     }
 
@@ -370,9 +398,7 @@ impl Reloads {
                 match result {
                     Ok(()) => {
                         fetch.fetched += 1;
-                        if fetch.fetched == self.orders.shards() {
-                            self.accept(parts);
-                        }
+                        self.accept(parts);
                     }
                     Err(error) => {
                         self.withdraw(generation);
@@ -405,9 +431,15 @@ impl Reloads {
         }
     }
 
-    /// Goes on with the generation whose first operations are there.
+    /// Goes on with the generation that was loaded, if its first operations are there and its check
+    /// has ended.
     fn accept(&mut self, parts: &mut ReloadedParts<'_>) {
-        let Some(Load { number, change, fetch: Some(fetch), .. }) = self.load.take() else {
+        let shards = self.orders.shards();
+        let is_ready = |load: &mut Load| {
+            load.checked && load.fetch.as_ref().is_some_and(|fetch| fetch.fetched == shards)
+        };
+        let Some(Load { number, change, fetch: Some(fetch), .. }) = self.load.take_if(is_ready)
+        else {
             return;
         };
         if !self.is_measuring() {
@@ -417,7 +449,6 @@ impl Reloads {
         let (now_ns, zero_ns) = (self.clock.now_ns(), self.zero_ns());
         self.settle_at_once(parts.display);
         parts.hooks.swap(candidate.hooks);
-        let shards = self.orders.shards();
         parts.thresholds.replace(candidate.thresholds, &candidate.layout, shards);
         if let Some(oplog) = parts.oplog {
             oplog.follow(candidate.layout.clone());
@@ -471,8 +502,8 @@ impl Reloads {
     /// settle.
     fn look(&mut self, display: &mut StageDisplay) {
         let now = Instant::now();
-        let fetch = self.load.as_ref().and_then(|load| Some((load.number, load.fetch.as_ref()?)));
-        if let Some((number, _)) = fetch.filter(|(_, fetch)| now >= fetch.give_up) {
+        let fetching = self.load.as_ref().and_then(|load| load.fetching(self.orders.shards()));
+        if let Some(number) = fetching.filter(|(_, give_up)| now >= *give_up).map(|(it, _)| it) {
             self.withdraw(number);
             let bound = FETCH_BOUND.as_secs();
             self.refuse(format!(

@@ -2,8 +2,6 @@
 
 use crate::ir::StreamHeader;
 
-/// Maximum number of clients that are compared, over all workloads.
-const COMPARED_CLIENTS: u32 = 1_000;
 /// Number of clients of each workload whose setup, first iteration and teardown are made to their
 /// end, as far as the bounds allow: the first two and the last.
 pub(super) const MADE_WHOLE: u32 = 3;
@@ -13,9 +11,10 @@ pub(super) fn is_made_whole(id: u32, clients: u32) -> bool {
     id < MADE_WHOLE - 1 || id == clients - 1
 }
 
-/// Returns the clients that are compared: all of a workload, or some across its whole range.
-pub(super) fn compared_clients(header: &StreamHeader) -> Vec<u32> {
-    let of_each = (COMPARED_CLIENTS / header.workloads.len().max(1) as u32).max(MADE_WHOLE);
+/// Returns the clients that are compared: all of a workload, or some across its whole range. They
+/// are at most `most`, unless there are so many workloads that few clients of each are more.
+pub(super) fn compared_clients(header: &StreamHeader, most: u32) -> Vec<u32> {
+    let of_each = (most / header.workloads.len().max(1) as u32).max(MADE_WHOLE);
     let mut first = 0;
     let mut clients = Vec::new();
     for workload in &header.workloads {

@@ -23,9 +23,12 @@ use crate::protocol::shortened;
 /// The depth of a check. It is bounded by counts and bytes, so that every host comes to the same
 /// result. The time limits only end the check of a script that computes too long.
 ///
-/// Every depth compares the same clients, and makes setups and teardowns up to the same bounds.
+/// Every depth makes the setups and the teardowns of the clients that it compares up to the same
+/// bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Depth {
+    /// Maximum number of clients that are compared, over all workloads.
+    clients: u32,
     /// Maximum number of operations of one client, in each section.
     of_a_client: usize,
     /// Maximum number of operations over all clients, in each section.
@@ -42,6 +45,7 @@ pub struct Depth {
 impl Depth {
     /// The depth of the check by `validate`.
     pub const THOROUGH: Depth = Depth {
+        clients: 1_000,
         of_a_client: 1_000,
         operations: 200_000,
         bytes: BYTES_MADE_ONCE,
@@ -59,6 +63,11 @@ impl Depth {
         time: Duration::from_secs(1),
         ..Depth::THOROUGH
     };
+
+    /// The depth of the check before a run goes on with a later generation of its stream: few
+    /// operations of few clients, because the edit takes effect after it. The run makes the first
+    /// operations of all clients besides, and finds their errors.
+    pub const RELOAD: Depth = Depth { clients: 32, operations: 1_000, ..Depth::QUICK };
 }
 
 /// Maximum number of operations of the first batch of a client's section.
@@ -126,7 +135,7 @@ pub fn check(options: &ScriptOptions, depth: Depth) -> Result<Compared, CheckErr
     let mut one =
         StreamMaker::new(options, MakingPlan { threads: 1, batch: 64, backwards: false }, depth)?;
     let mut header = one.parts[0].header().clone();
-    let clients = compared_clients(&header);
+    let clients = compared_clients(&header, depth.clients);
     let mut stopped = BTreeSet::new();
     let mut made = Vec::new();
     for (section, clients) in sections(&header, &clients) {

@@ -1,10 +1,12 @@
 //! Reloads at random moments: no operation is lost, doubled, or sent on a handle of another
 //! generation, and every client moves at a boundary.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use smbench::backend::BackendCapabilities;
@@ -12,8 +14,9 @@ use smbench::backend::Clock;
 use smbench::ir::event::{FIRST_GENERATION, IterationOutcome, MoveEvent};
 use smbench::ir::{
     CompletionEvent, CompletionStatus, Due, Event, Failure, HandleOperation, HandleRef, Operation,
-    OperationKind, Section,
+    OperationKind, Section, StreamHeader, Workload, roster,
 };
+use smbench::observability::{GenerationFacts, Generations, Layout};
 use smbench::protocol::NtStatus;
 use smbench::scheduler::client::ClientSettings;
 use smbench::scheduler::engine::{EngineConfig, Generation, GenerationTimes};
@@ -21,6 +24,7 @@ use smbench::scheduler::reload::{Reached, ReloadOrder, ReloadReport, ShardLines,
 use smbench::scheduler::virtual_time::VirtualClock;
 use smbench::scheduler::{Stage, StageCoordinator};
 
+use super::checks::totals;
 use super::generate;
 use super::run::{Delivered, Outcome};
 use super::scenario::{Ending, PlannedReload, Scenario};
@@ -37,6 +41,36 @@ pub struct Reloading<'a> {
     pub delivered: &'a Delivered,
     pub engine: &'a Arc<EngineConfig>,
     pub client: &'a Arc<ClientSettings>,
+    pub generations: &'a RefCell<Generations>,
+}
+
+impl Scenario {
+    /// Returns whether the figures of its generations are checked. Percentiles take longer than the
+    /// run, so they are for every eighth seed.
+    pub fn counts_by_generation(&self) -> bool {
+        !self.reloads.is_empty() && self.seed.is_multiple_of(8)
+    }
+}
+
+/// Returns the layout of the run in each generation. Clients that the first one does not have
+/// belong to a workload of their own.
+pub fn layouts(scenario: &Scenario) -> BTreeMap<u32, Arc<Layout>> {
+    let first = &scenario.stream.header;
+    let late_bound = Duration::from_millis(10);
+    let mut header = Arc::new(first.clone());
+    let mut layout = Arc::new(Layout::new(header.clone(), first.phases.clone(), late_bound));
+    let mut layouts = BTreeMap::from([(FIRST_GENERATION, layout.clone())]);
+    for (number, reload) in (FIRST_GENERATION + 1..).zip(&scenario.reloads) {
+        let last = reload.clients.iter().max().map_or(0, |last| last + 1);
+        let joined = Workload::new("joined", last.saturating_sub(first.clients()));
+        let workloads = first.workloads.iter().cloned().chain([joined]).collect();
+        let next = StreamHeader { workloads, ..first.clone() };
+        let (grown, _) = roster::next_header(&header, &next).expect("there are few clients");
+        header = Arc::new(grown);
+        layout = Arc::new(layout.grown(header.clone()));
+        layouts.insert(number, layout.clone());
+    }
+    layouts
 }
 
 impl Reloading<'_> {
@@ -44,12 +78,17 @@ impl Reloading<'_> {
     /// and those that have settled in every shard.
     pub async fn follow(self, mut lines: ShardLines) -> (Vec<u32>, Vec<u32>) {
         let (mut accepted, mut settled) = (Vec::new(), BTreeMap::<u32, usize>::new());
+        let shards = self.scenario.shards;
         let mut note = |report: &ReloadReport| {
             if report.reached == Reached::Settled {
-                *settled.entry(report.generation).or_default() += 1;
+                let settled = settled.entry(report.generation).or_default();
+                *settled += 1;
+                if *settled == shards {
+                    let mut generations = self.generations.borrow_mut();
+                    (FIRST_GENERATION..report.generation).for_each(|it| generations.retire(it));
+                }
             }
         };
-        let shards = self.scenario.shards;
         'reloads: for (number, reload) in (FIRST_GENERATION + 1..).zip(&self.scenario.reloads) {
             self.clock.sleep_until(reload.at_ns).await;
             let mut orders = self.coordinator.subscribe();
@@ -61,6 +100,7 @@ impl Reloading<'_> {
             if !self.is_measuring() {
                 break;
             }
+            self.generations.borrow_mut().begin(self.zero_ns());
             for shard in 0..shards {
                 lines
                     .order(shard, ReloadOrder::Prepare(Box::new(self.part(number, reload, shard))));
@@ -92,6 +132,10 @@ impl Reloading<'_> {
                 cut_ns: begin_ns + reload.grace_ns,
             };
             let comes = whole && !reload.withdrawn;
+            // One that is withdrawn keeps its number here, so that it is in the list, too.
+            let started_ns = now_ns.saturating_sub(self.zero_ns());
+            let facts = GenerationFacts { number, started_ns, ..GenerationFacts::default() };
+            self.generations.borrow_mut().add(facts);
             for shard in 0..shards {
                 lines.order(
                     shard,
@@ -115,6 +159,10 @@ impl Reloading<'_> {
     fn is_measuring(&self) -> bool {
         let timeline = self.coordinator.timeline();
         timeline.orders.stage == Stage::Measure && !timeline.orders.cut
+    }
+
+    fn zero_ns(&self) -> u64 {
+        self.coordinator.timeline().measured_ns().map_or(0, |(zero_ns, _)| zero_ns)
     }
 
     fn part(&self, number: u32, reload: &PlannedReload, shard: usize) -> ShardReload {
@@ -514,6 +562,11 @@ fn no_operation_is_lost_doubled_or_sent_on_a_handle_of_another_generation() {
         let ran = ran.unwrap_or_else(|_| Err("it panicked".into()));
         let checked = ran.and_then(|outcome| {
             check(&scenario, &outcome)?;
+            if scenario.counts_by_generation() {
+                let summary = outcome.summary();
+                totals::check(&outcome, &summary)?;
+                totals::check_generations(&scenario, &outcome, &summary)?;
+            }
             Ok(outcome)
         });
         let outcome = checked.unwrap_or_else(|broken| {

@@ -14,10 +14,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::future::{BoxFuture, join, join_all};
 use smbench::backend::sim::{self, SimBackend};
 use smbench::backend::{BackendCapabilities, Clock, SMBBackend};
+use smbench::ir::event::FIRST_GENERATION;
 use smbench::ir::{CompletionEvent, Event, EventSink, Section, StreamHeader};
 use smbench::observability::summary::RunSettings;
 use smbench::observability::{
-    HookEvents, Layout, Live, Measurements, Recorder, RunFacts, Summary, TargetFacts,
+    GenerationFacts, GenerationSummary, Generations, HookEvents, Layout, Live, Measurements,
+    Recorder, RunFacts, Summary, TargetFacts,
 };
 use smbench::scheduler::batch::{Batch, BatchRequest};
 use smbench::scheduler::client::ClientSettings;
@@ -31,7 +33,7 @@ use smbench::scheduler::{
 };
 use smbench_test_support::Format;
 
-use super::reloads::Reloading;
+use super::reloads::{self, Reloading};
 use super::scenario::{Ending, Scenario};
 use super::watched::{Book, Call, Notice, Panics, Watched};
 use super::workload::Stream;
@@ -48,6 +50,7 @@ pub struct Outcome {
     pub accepted: Vec<u32>,
     pub settled: Vec<u32>,
     measurements: Measurements,
+    generations: Vec<GenerationSummary>,
     limit: Option<u32>,
     pub most_in_flight: u32,
     pub two_in_flight: bool,
@@ -82,6 +85,11 @@ impl Outcome {
         self.log.iter().map(|logged| &logged.event)
     }
 
+    /// Returns the header of the run with the clients of all its generations.
+    pub fn header(&self) -> &StreamHeader {
+        &self.measurements.layout.header
+    }
+
     /// Returns the summary of the run. Its percentiles take most of the time of a check.
     pub fn summary(&self) -> Summary {
         let phases = self.measurements.layout.phases().iter();
@@ -114,7 +122,7 @@ impl Outcome {
             hook_events: HookEvents::default(),
             oplog: None,
             metrics: Default::default(),
-            generations: Vec::new(),
+            generations: self.generations.clone(),
         };
         let summary = Summary::new(facts, &self.measurements);
         Format::Summary.check(&serde_json::to_value(&summary).expect("a summary is JSON"));
@@ -176,19 +184,26 @@ impl Scenario {
             reconnect_timeout_ns: self.reconnect_timeout_ns,
             op_timeout_ns: self.op_timeout_ns,
         });
-        let layout = layout(header);
+        let layouts = Rc::new(reloads::layouts(self));
+        let layout = layouts[&FIRST_GENERATION].clone();
+        let watched = !self.reloads.is_empty();
+        let by_generation = self.counts_by_generation();
+        let facts = GenerationFacts::default();
+        let generations = RefCell::new(Generations::new(self.shards, layout.clone(), facts));
         let log = Rc::new(RefCell::new(Vec::new()));
         let mut sinks: Vec<Sink> = (0..self.shards)
-            .map(|shard| Sink {
-                shard,
-                clock: clock.clone(),
-                log: log.clone(),
-                recorder: Recorder::new(layout.clone(), Live::new(1).shard(0)),
+            .map(|shard| {
+                let mut recorder = Recorder::new(layout.clone(), Live::new(1).shard(0));
+                if let Some(of_shard) = generations.borrow().shard(shard).filter(|_| by_generation)
+                {
+                    recorder = recorder.with_generations(of_shard);
+                }
+                let (clock, log, layouts) = (clock.clone(), log.clone(), layouts.clone());
+                Sink { shard, clock, log, layouts, recorder }
             })
             .collect();
         let delivered = Delivered::default();
         let (lines, ends) = ShardLines::new(self.shards);
-        let watched = !self.reloads.is_empty();
         let drivers: Vec<Driver> = sinks
             .iter_mut()
             .zip(ends)
@@ -217,6 +232,7 @@ impl Scenario {
             delivered: &delivered,
             engine: &engine,
             client: &client,
+            generations: &generations,
         };
         let outside = join(self.end(&clock, &coordinator), reloading.follow(lines));
         let all = join(shards, outside);
@@ -236,10 +252,20 @@ impl Scenario {
         for shard in ended {
             shard.map_err(|broken| broken.to_string())?;
         }
-        let mut measurements = Measurements::new(layout);
+        let last = accepted.last().unwrap_or(&FIRST_GENERATION);
+        let mut measurements = Measurements::new(layouts[last].clone());
         for sink in sinks {
             measurements.merge(sink.recorder.finish());
         }
+        let measured_ns = coordinator.timeline().measured_ns();
+        let (zero_ns, end_ns) = measured_ns.unwrap_or_default();
+        if measured_ns.is_some() {
+            generations.borrow_mut().begin(zero_ns);
+        }
+        let generations = match by_generation {
+            true => generations.into_inner().summaries(end_ns),
+            false => Vec::new(),
+        };
         let most = self.limit.unwrap_or_default();
         let permits_free = (0..=most).take_while(|_| permits.acquire(0)).count() as u32;
         let calls = std::mem::take(&mut *book.calls.lock().unwrap());
@@ -252,6 +278,7 @@ impl Scenario {
             calls,
             notices,
             measurements,
+            generations,
             limit: self.limit,
             most_in_flight: book.most_inside.load(Relaxed),
             two_in_flight: book.doubled.load(Relaxed) > 0,
@@ -259,7 +286,7 @@ impl Scenario {
             open_handles: server.open_handles(),
             permits_free,
             reason: coordinator.timeline().reason().cloned(),
-            measured_ns: coordinator.timeline().measured_ns(),
+            measured_ns,
             ended_ns: clock.now_ns(),
         })
     }
@@ -300,16 +327,12 @@ impl Scenario {
     }
 }
 
-fn layout(header: &StreamHeader) -> Arc<Layout> {
-    let late_bound = Duration::from_millis(10);
-    Arc::new(Layout::new(Arc::new(header.clone()), header.phases.clone(), late_bound))
-}
-
 /// A sink that logs events and passes them to the recorder of the shard.
 struct Sink {
     shard: usize,
     clock: VirtualClock,
     log: Rc<RefCell<Vec<Logged>>>,
+    layouts: Rc<BTreeMap<u32, Arc<Layout>>>,
     recorder: Recorder,
 }
 
@@ -317,6 +340,9 @@ impl EventSink for Sink {
     fn event(&mut self, event: Event) {
         let at_ns = self.clock.now_ns();
         self.log.borrow_mut().push(Logged { at_ns, event: event.clone() });
+        if let Event::Reloaded { generation } = event {
+            self.recorder.follow(self.layouts[&generation].clone());
+        }
         self.recorder.event(event);
     }
 }

@@ -20,9 +20,11 @@ use crate::ir::{Due, Event, Operation, Section, SourceError};
 use crate::scheduler::batch::{Batch, BatchRequest};
 use crate::scheduler::timeline::Stage;
 
-/// The number of operations that are asked for ahead of a client's move. There are few, because all
-/// clients are asked at once and the acceptance of a generation waits for them.
-const FIRST: usize = 8;
+/// Maximum number of operations that are asked for ahead of the moves of all clients, and of one.
+/// There are few, because all clients are asked at once and the acceptance of a generation waits
+/// for them.
+const FIRST_OPERATIONS: usize = 2_048;
+const FIRST_OF_A_CLIENT: usize = 8;
 
 impl Engine {
     /// Asks for the first operations of the clients that stay. Clients that the shard does not know
@@ -88,7 +90,7 @@ impl Engine {
             slot,
             client_idx: self.clients[slot as usize].client_idx,
             section,
-            max: FIRST,
+            max: (FIRST_OPERATIONS / self.clients.len().max(1)).clamp(2, FIRST_OF_A_CLIENT),
             generation,
             of_stage: Section::Iteration,
         }));

@@ -190,7 +190,6 @@ impl LoadedHooks {
             let (options, header, layout) = (options.clone(), header.clone(), layout.clone());
             let (succession, counts) = (succession.clone(), succession.counts());
             move || {
-                lower_priority();
                 let give_up = succession.give_up();
                 let made = load_for_hooks(&options, &header, &succession)
                     .and_then(|(made, declared)| HookVm::new(made, declared, layout, give_up));
@@ -202,6 +201,8 @@ impl LoadedHooks {
                 if loading.send(Ok((filters, declarations))).is_err() {
                     return;
                 }
+                // The beginning waits for the load, and so does a reload.
+                lower_priority();
                 let Ok(previous) = begun.recv() else { return };
                 let carried = previous.map(|previous| previous.wait()).unwrap_or_default();
                 hook_vm.begin(generation, carried);

@@ -108,6 +108,27 @@ fn a_stream_that_breaks_off_is_reported_for_many_clients_too() {
     assert_eq!((compared.clients, compared.operations), (1_000, 6_000));
 }
 
+#[test]
+fn a_reload_compares_few_clients_and_still_finds_what_they_share() {
+    let shared = script(
+        "local n = 0
+        bench.workload { name = 'w', clients = 1000, iteration = function(c)
+            n = n + 1
+            c:stat('f' .. n)
+        end }",
+    )
+    .with(|options| options.iterations = None);
+    let found = check(&shared.options, Depth::RELOAD).unwrap_err().to_string();
+    assert!(found.contains("the stream depends on how it is made"), "{found}");
+    let own = script(
+        "bench.workload { name = 'w', clients = 1000, iteration = function(c) c:stat('a') end }",
+    )
+    .with(|options| options.iterations = None);
+    let compared = check(&own.options, Depth::RELOAD).unwrap();
+    assert_eq!(compared.clients, 32);
+    assert!(compared.operations <= 1_000, "{}", compared.operations);
+}
+
 const BOTH: [Depth; 2] = [Depth::THOROUGH, Depth::QUICK];
 
 /// Checks the script at both depths. Returns the extent to which each has checked it.

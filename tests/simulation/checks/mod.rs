@@ -7,7 +7,7 @@ mod disconnections;
 mod iterations;
 mod operations;
 mod steps;
-mod totals;
+pub mod totals;
 
 use smbench::ir::event::{Disconnection, IterationEvent};
 use smbench::ir::{CompletionEvent, Event, Operation, Section};
@@ -73,7 +73,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome) -> Result<(), String> {
     // Percentiles take longer than all the rest in a build without optimization.
     if scenario.seed.is_multiple_of(8) {
         let summary = outcome.summary();
-        totals::check(scenario, outcome, &summary)?;
+        totals::check(outcome, &summary)?;
         steps::check(scenario, &clients, &summary)?;
     }
     nothing_missing(scenario, outcome, &clients)

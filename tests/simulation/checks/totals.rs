@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use smbench::ir::event::IterationOutcome;
-use smbench::ir::{CompletionStatus, Event, OperationType, Section};
+use smbench::ir::event::{FIRST_GENERATION, IterationEvent, IterationOutcome};
+use smbench::ir::{CompletionEvent, CompletionStatus, Event, OperationType, Section, StreamHeader};
 use smbench::observability::Summary;
 use smbench::observability::summary::{Iterations, OperationTotals, Operations};
 
@@ -22,8 +22,8 @@ struct Counts {
 
 type ByType = BTreeMap<OperationType, Counts>;
 
-pub fn check(scenario: &Scenario, outcome: &Outcome, summary: &Summary) -> Result<(), String> {
-    let header = &scenario.stream.header;
+pub fn check(outcome: &Outcome, summary: &Summary) -> Result<(), String> {
+    let header = outcome.header();
     let phases = header.phases.len().max(1);
     let recorded = |phase: usize| header.phases.get(phase).is_none_or(|phase| phase.record);
     let (mut setup, mut teardown) = (ByType::new(), ByType::new());
@@ -56,15 +56,7 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, summary: &Summary) -> Resul
             into.push(&mut by_workload[workload]);
         }
         for into in into {
-            let counts = into.entry(operation.operation_type()).or_default();
-            counts.bytes += completion.execution.bytes;
-            counts.retries += u64::from(completion.retries);
-            match completion.execution.status {
-                CompletionStatus::Succeeded(_) => counts.succeeded += 1,
-                CompletionStatus::Failed(_) => counts.failed += 1,
-                CompletionStatus::Skipped { .. } => counts.skipped += 1,
-                CompletionStatus::Cut => counts.cut += 1,
-            }
+            into.entry(operation.operation_type()).or_default().count(completion);
         }
     }
     let nothing = Operations::new();
@@ -88,10 +80,109 @@ pub fn check(scenario: &Scenario, outcome: &Outcome, summary: &Summary) -> Resul
     }
     same("operations", &summary.operations, &total)?;
     totals(&summary.totals, &total)?;
-    iterations(&summary.iterations, outcome, recorded)
+    iterations(&summary.iterations, outcome, |event| is_recorded(header, event.phase))
+}
+
+/// Checks the figures by generation, and that they add up to those of the run.
+pub fn check_generations(
+    scenario: &Scenario,
+    outcome: &Outcome,
+    summary: &Summary,
+) -> Result<(), String> {
+    let header = outcome.header();
+    let mut sums = [0; 9];
+    for generation in &summary.generations {
+        let number = generation.number;
+        let wrong = |broken| format!("generation {number}: {broken}");
+        let mut counted = ByType::new();
+        let (mut superseded, mut overdue, mut closed_handles, mut joined) = (0, 0, 0, 0);
+        for event in outcome.events() {
+            match event {
+                Event::Completed(completion)
+                    if completion.generation == number
+                        && completion.operation.section == Section::Iteration
+                        && is_recorded(header, completion.phase) =>
+                {
+                    let operation = completion.operation.operation_type();
+                    counted.entry(operation).or_default().count(completion);
+                }
+                Event::Superseded { generation, operations, overdue: due }
+                    if *generation == number =>
+                {
+                    superseded += u64::from(*operations);
+                    overdue += u64::from(*due);
+                }
+                Event::Moved(moved) => {
+                    joined += u64::from(moved.to == Some(number));
+                    if moved.from == Some(number) {
+                        closed_handles += u64::from(moved.closed);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if number == FIRST_GENERATION && outcome.measured_ns.is_some() {
+            joined += u64::from(scenario.stream.header.workload_clients());
+        }
+        same("operations", &generation.operations, &counted).map_err(wrong)?;
+        totals(&generation.totals, &counted).map_err(wrong)?;
+        let own =
+            |event: &IterationEvent| event.generation == number && is_recorded(header, event.phase);
+        iterations(&generation.iterations, outcome, own).map_err(wrong)?;
+        let reported = (
+            generation.superseded.operations,
+            generation.superseded.overdue,
+            generation.closed_handles,
+            generation.clients,
+        );
+        let counted = (superseded, overdue, closed_handles, joined);
+        if reported != counted {
+            return Err(wrong(format!(
+                "superseded, overdue, closed handles and clients are {reported:?} in the summary, and {counted:?} by the events"
+            )));
+        }
+        let figures = figures(&generation.totals, &generation.iterations);
+        sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
+    }
+    let whole = figures(&summary.totals, &summary.iterations);
+    match sums == whole {
+        true => Ok(()),
+        false => Err(format!("the generations add up to {sums:?}, and the totals are {whole:?}")),
+    }
+}
+
+/// Returns the figures of which the sum over the generations is that of the run.
+fn figures(totals: &OperationTotals, iterations: &Iterations) -> [u64; 9] {
+    [
+        totals.operations,
+        totals.counts.failed,
+        totals.counts.skipped,
+        totals.counts.cut,
+        totals.counts.retries,
+        totals.bytes_read,
+        totals.bytes_written,
+        iterations.count,
+        iterations.all(),
+    ]
+}
+
+fn is_recorded(header: &StreamHeader, phase: Option<u16>) -> bool {
+    phase
+        .is_some_and(|phase| header.phases.get(usize::from(phase)).is_none_or(|phase| phase.record))
 }
 
 impl Counts {
+    fn count(&mut self, completion: &CompletionEvent) {
+        self.bytes += completion.execution.bytes;
+        self.retries += u64::from(completion.retries);
+        match completion.execution.status {
+            CompletionStatus::Succeeded(_) => self.succeeded += 1,
+            CompletionStatus::Failed(_) => self.failed += 1,
+            CompletionStatus::Skipped { .. } => self.skipped += 1,
+            CompletionStatus::Cut => self.cut += 1,
+        }
+    }
+
     fn add(&mut self, other: &Counts) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -145,12 +236,12 @@ fn totals(reported: &OperationTotals, counted: &ByType) -> Result<(), String> {
 fn iterations(
     reported: &Iterations,
     outcome: &Outcome,
-    recorded: impl Fn(usize) -> bool,
+    counts: impl Fn(&IterationEvent) -> bool,
 ) -> Result<(), String> {
     let (mut finished, mut late, mut cut, mut dropped, mut skipped) = (0, 0, 0, 0, 0);
     for event in outcome.events() {
         let Event::Iteration(iteration) = event else { continue };
-        if !iteration.phase.is_some_and(|phase| recorded(usize::from(phase))) {
+        if !counts(iteration) {
             continue;
         }
         match iteration.outcome {
