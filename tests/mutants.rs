@@ -203,7 +203,7 @@ const RELOAD_MUTANTS: [Mutant; 6] = [
         name: "handles stay open when a client moves to another generation",
         file: "src/scheduler/driver.rs",
         text: "Action::Close { slot } => self.mailboxes[slot as usize].put(Order::CloseAll),",
-        broken: "Action::Close { slot } if CHOSEN && self.reloading.is_some() => {
+        broken: "Action::Close { slot } if CHOSEN && self.settling.is_some() => {
                 let closed = Report::Closed { closed: 0, failed: 0 };
                 self.reports.borrow_mut().push_back((slot, closed));
             }

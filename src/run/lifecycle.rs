@@ -36,6 +36,7 @@ use crate::backend::{BackendContext, Clock, Feature, SMBBackend, open_files};
 use crate::ir::event::FIRST_GENERATION;
 use crate::ir::prerequisites::Prerequisites;
 use crate::ir::units::nanoseconds;
+use crate::ir::workloads::MAX_CLIENTS;
 use crate::ir::{Phase, StreamHeader};
 use crate::observability::Layout;
 use crate::observability::exit::ExitReason;
@@ -223,7 +224,8 @@ impl Run<'_> {
                 response_timeout: RESPONSE_TIMEOUT,
                 file_ids: mode::caches(&header.needs, options),
             },
-            connections: header.active_count(),
+            // A reload may add clients.
+            connections: options.watch.map_or(header.active_count(), |_| MAX_CLIENTS),
             password: options.password.clone(),
             storage: options.storage.clone(),
             seed: header.seed,

@@ -270,8 +270,11 @@ impl Reloads {
     }
 
     fn is_measuring(&self) -> bool {
-        let orders = &self.coordinator.timeline().orders;
-        orders.stage == Stage::Measure && !orders.cut
+        let orders = self.coordinator.timeline().orders.clone();
+        let lasts_ns = self.phases.iter().fold(0_u64, |sum, it| sum.saturating_add(it.duration_ns));
+        let ends_ns = orders.origin_ns.saturating_add(lasts_ns);
+        let is_over = !self.phases.is_empty() && self.clock.now_ns() >= ends_ns;
+        orders.stage == Stage::Measure && !orders.cut && !is_over
     }
 
     fn zero_ns(&self) -> u64 {
@@ -555,7 +558,10 @@ impl Reloads {
         let now_ns = self.clock.now_ns();
         let mut of = |number| self.generations.figures(number, now_ns).unwrap_or_default();
         let (new, old) = (of(settled.number), of(settled.before));
-        (GenerationFigures { clients: settled.clients, ..new }, old)
+        // Clients that failed do not come any more.
+        let has_settled = !self.unsettled.contains_key(&settled.number);
+        let clients = if has_settled { new.clients_there } else { settled.clients };
+        (GenerationFigures { clients, ..new }, old)
     }
 }
 

@@ -327,7 +327,7 @@ fn a_client_that_reaches_no_boundary_is_cut_after_the_grace_time() {
     run.edit("s.lua", script("two", "2ms"));
     run.accepted(2);
     let line = run.line("grace", |line| line.contains("--reload-grace"));
-    let expected = "reload: 1 client reached no boundary within --reload-grace (500ms) and did not move to generation 2: what it was doing was cut";
+    let expected = "reload: 1 client reached no boundary within --reload-grace (500ms): the rest of its iteration is discarded before it moves to generation 2";
     assert_eq!(line, expected);
     run.until(&["two0", "two1", "two2", "twoafter1"]);
     assert!(!run.shared("oneafter1").exists());
