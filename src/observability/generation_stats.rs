@@ -1,4 +1,4 @@
-//! What one shard measures of each generation of the stream, in a run that is watched.
+//! The measurements of one shard for each generation of the stream, in a run that is watched.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};

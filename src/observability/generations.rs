@@ -18,7 +18,7 @@ use crate::ir::StreamHeader;
 use crate::ir::event::FIRST_GENERATION;
 use crate::ir::source::Module;
 
-/// Which generation it is, and how it was made.
+/// The identity of a generation: its number, and the hashes and parameters that it was made from.
 #[derive(Clone, Debug, Default)]
 pub struct GenerationFacts {
     /// Its number, from 1.
@@ -115,16 +115,16 @@ pub struct Generations {
     begun: bool,
     /// The generations in the order of their numbers, which begin with 1 and have no gap.
     list: Vec<Generation>,
-    /// What shards have measured of a generation before it was added here.
+    /// Measurements of generations that were not added here yet.
     early: Vec<(u32, Box<GenerationStats>)>,
 }
 
 #[derive(Debug)]
 struct Generation {
     facts: GenerationFacts,
-    /// What was measured since the generation was retired, or all of it if it was not.
+    /// The measurements since the generation was retired, or all of them if it was not.
     stats: Box<GenerationStats>,
-    /// What was measured until the generation was retired.
+    /// The figures of the measurements until the generation was retired.
     retired: Option<Box<Retired>>,
 }
 

@@ -47,7 +47,7 @@ pub struct Candidate {
     pub planned_ns: u64,
 }
 
-/// What a candidate is loaded from and has to fit.
+/// The input of a candidate, and the properties of the run that it has to fit.
 pub struct CandidateSource {
     pub number: u32,
     /// The number of the attempt: a generation that is refused leaves its number to the next one.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// What the system reported.
+/// A report of the system.
 #[derive(Debug)]
 pub enum DirectoryEvent<'a> {
     /// The name of a file, a link or a directory to which something was done.

@@ -207,7 +207,7 @@ struct WatchThread {
     files: HashMap<PathBuf, ThreadFile>,
 }
 
-/// What the thread knows of a file.
+/// The state of a file, as the thread knows it.
 struct ThreadFile {
     look: FileLook,
     /// The names that lead to it.

@@ -1,4 +1,4 @@
-//! What a watched run says about its reloads: a line for each, and the comparison of the last two
+//! The lines of a watched run about its reloads: one for each, and the comparison of the last two
 //! generations.
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const MAX_NAMED: usize = 3;
 const MAX_PATH_CHARS: usize = 100;
 const MAX_REASON_CHARS: usize = 4_000;
 
-/// What happened to a reload.
+/// An event of a reload, about which there is a line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReloadEvent {
     /// The new generation was accepted, and clients move to it.
@@ -305,7 +305,7 @@ pub struct Settling {
     next: Instant,
 }
 
-/// What to show of a generation whose figures settle.
+/// The part of a settling generation's figures that is to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettlingShow {
     /// The comparison in the progress line.

@@ -73,7 +73,7 @@ pub struct Reloads {
     keys: Option<Keys>,
     lines: ReloadLines,
     orders: ShardLines,
-    /// What each shard's sink takes over with a generation.
+    /// The channels on which each shard's sink gets its part of a generation.
     sinks: Vec<Sender<SinkReload>>,
     /// The shard of each client.
     owners: HashMap<u32, usize>,
@@ -129,13 +129,13 @@ struct Settled {
     cut_reported: Option<Instant>,
 }
 
-/// Something that reloads have to react to.
+/// An input that reloads react to.
 pub enum ReloadInput {
     Changed(FileChange),
     Key(WatchKey),
     Loaded(Loaded),
     Reported(ReloadReport),
-    /// A time has come.
+    /// The time at which something is to be shown or given up.
     Look,
 }
 
@@ -147,7 +147,7 @@ pub struct ReloadedParts<'a> {
     pub display: &'a mut StageDisplay,
 }
 
-/// What a run needs for its reloads.
+/// The parts of a run that its reloads are made from.
 pub struct ReloadsStart {
     pub input: Input,
     pub options: RunOptions,

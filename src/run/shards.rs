@@ -106,11 +106,11 @@ pub struct ShardSink {
     pub workload_clients: u32,
     /// The handle that answers checks, if a threshold may end the run.
     pub watched: Option<Arc<WatchedShard>>,
-    /// What comes with each generation of the stream, in a run that is watched.
+    /// The channel on which its part of each generation comes, in a run that is watched.
     pub reloads: Option<std_mpsc::Receiver<SinkReload>>,
 }
 
-/// What the sink of a shard takes over with a generation of the stream.
+/// The part of a generation of the stream that the sink of a shard takes over.
 pub struct SinkReload {
     pub layout: Arc<Layout>,
     pub hooks: Option<HookTap>,

@@ -15,8 +15,8 @@ use crate::ir::panic_message::panic_message;
 use crate::ir::roster::ClientNumbers;
 use crate::ir::{ClientPartition, OperationSource, Progress, SourceError, StreamHeader};
 
-/// The way in which a shard gets its operations. A client has at most one request open, so
-/// nothing here grows beyond the number of clients.
+/// The way in which a shard gets its operations. A client has at most one request open in each
+/// generation, so nothing here grows beyond their number.
 pub trait Feed {
     fn request(&mut self, request: BatchRequest);
 

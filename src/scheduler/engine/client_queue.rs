@@ -44,7 +44,7 @@ pub struct ClientQueue {
     /// Its first operations of the generation that is prepared. This is boxed, like the next two,
     /// because there are many clients and few reloads.
     pub(super) first: Option<Box<FirstOperations>>,
-    /// What becomes of it at its boundary.
+    /// The move, or the end, that comes at its boundary.
     pub(super) upcoming: Option<Box<Upcoming>>,
     /// The move that waits until its handles are closed.
     pub(super) moving: Option<Box<Moving>>,

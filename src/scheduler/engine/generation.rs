@@ -62,7 +62,7 @@ pub(super) struct FirstOperations {
     pub fetched: Option<(Vec<Operation>, bool)>,
 }
 
-/// What becomes of a client at its boundary.
+/// The future of a client at its boundary.
 #[derive(Debug)]
 pub(super) enum Upcoming {
     /// It goes on in the next generation.

@@ -31,7 +31,7 @@ const MAX_LOADED: usize = 8;
 /// Maximum number of errors that are kept of the hooks that were replaced.
 const MAX_ERRORS: usize = 100;
 
-/// What the hooks of all generations of a run share. Clones of it are the same.
+/// The state that the hooks of all generations of a run share. Its clones share it, too.
 #[derive(Clone, Default)]
 pub struct HookSuccession(Arc<Shared>);
 
