@@ -31,7 +31,7 @@
 -- Removing deletes every name that the set can have had, so it also removes what a
 -- cut run left. A name that is missing is no failure.
 --
--- Where files are created and deleted, two clients must not use the same file. Each
+-- If clients create and delete files, no two of them may use the same file. Each
 -- client has a part of the set for itself, which knows which of its files exist and
 -- how large they are now:
 --

@@ -101,11 +101,10 @@ struct Load {
 }
 
 impl Load {
-    /// Returns its number, and the time at which it is given up, while a shard waits for first
-    /// operations.
-    fn fetching(&self, shards: usize) -> Option<(u32, Instant)> {
+    /// Returns the time at which it is given up, while a shard waits for first operations.
+    fn fetching(&self, shards: usize) -> Option<Instant> {
         let fetch = self.fetch.as_ref().filter(|fetch| fetch.fetched < shards)?;
-        Some((self.number, fetch.give_up))
+        Some(fetch.give_up)
     }
 }
 
@@ -170,10 +169,10 @@ pub struct ReloadsStart {
 }
 
 impl Reloads {
-    /// Must be called within the context of a runtime.
+    /// Starts to listen to keys. Must be called within the context of a runtime. The files of the
+    /// input are watched already.
     pub fn start(start: ReloadsStart) -> Reloads {
         let files = start.input.reads().paths();
-        start.watch.set_files(files.iter().cloned());
         let keys = if start.watched.keys { Keys::listen() } else { None };
         Reloads {
             grace: start.watched.grace,
@@ -230,7 +229,7 @@ impl Reloads {
         let may_load = may_load && self.is_measuring();
         let fetching = self.load.as_ref().and_then(|load| load.fetching(self.orders.shards()));
         let times = [
-            fetching.map(|(_, give_up)| give_up),
+            fetching,
             self.settling.as_ref().map(|settled| settled.settling.next()),
             self.settling.as_ref().and_then(|settled| settled.cut_reported),
         ];
@@ -315,7 +314,6 @@ impl Reloads {
             let _ = done.send(loaded);
         });
         if let Err(error) = started.context("no thread to load it") {
-            self.load = None;
             self.refuse(format!("{error:#}"));
         }
     }
@@ -343,8 +341,7 @@ impl Reloads {
                 }
             }
             LoadedPart::Checked(Err(error)) => {
-                if let Some(load) = self.load.as_ref().filter(|_| is_present) {
-                    self.withdraw(load.number);
+                if is_present {
                     self.refuse(RunError::invalid(error).to_string());
                 }
             }
@@ -495,8 +492,12 @@ impl Reloads {
         });
     }
 
+    /// Ends the present load, and with it what shards have prepared: the next load has the same
+    /// number.
     fn refuse(&mut self, reason: String) {
-        self.load = None;
+        if let Some(Load { number, fetch: Some(_), .. }) = self.load.take() {
+            self.withdraw(number);
+        }
         self.refused += 1;
         self.lines.write(&ReloadEvent::Refused { current: self.present, reason });
     }
@@ -506,8 +507,7 @@ impl Reloads {
     fn look(&mut self, display: &mut StageDisplay) {
         let now = Instant::now();
         let fetching = self.load.as_ref().and_then(|load| load.fetching(self.orders.shards()));
-        if let Some(number) = fetching.filter(|(_, give_up)| now >= *give_up).map(|(it, _)| it) {
-            self.withdraw(number);
+        if fetching.is_some_and(|give_up| now >= give_up) {
             let bound = FETCH_BOUND.as_secs();
             self.refuse(format!(
                 "its clients did not make their first operations within {bound} s; their setup may make too many"

@@ -62,7 +62,7 @@ pub(super) struct FirstOperations {
     pub fetched: Option<(Vec<Operation>, bool)>,
 }
 
-/// The future of a client at its boundary.
+/// The way in which a client goes on at its boundary.
 #[derive(Debug)]
 pub(super) enum Upcoming {
     /// It goes on in the next generation.

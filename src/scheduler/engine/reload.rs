@@ -174,7 +174,7 @@ impl Engine {
         self.arrival_delays.retain(|delay| delay.generation >= generation);
     }
 
-    /// Records that nothing more becomes of the client in the generation that arrives.
+    /// Counts the client as settled: it has moved, joined, left or failed.
     pub(super) fn note_settled(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
         if std::mem::take(&mut client.unsettled)
@@ -184,7 +184,7 @@ impl Engine {
         }
     }
 
-    /// Forgets what is to become of a client, which is lost or fails.
+    /// Cancels the move of a client that is lost or fails.
     pub(super) fn forget_upcoming(&mut self, slot: u32) {
         let client = &mut self.clients[slot as usize];
         let (upcoming, moving) = (client.upcoming.take(), client.moving.take());
@@ -268,16 +268,15 @@ impl Engine {
             } else if matches!(client.upcoming.as_deref(), Some(Upcoming::Join)) && client.has_left
             {
                 self.join(slot, generation);
-            } else if client.state == ClientState::Done {
-                if self.may_move(slot) {
-                    self.unfinished += 1;
-                    self.start_move(slot, now_ns);
-                }
-            } else if self.moves_without_delay(slot) {
-                self.start_move(slot, now_ns);
+            } else {
+                self.move_at_once(slot, now_ns);
             }
         }
-        // Clients that have begun to move are no longer scheduled.
+        self.unschedule_moved();
+    }
+
+    /// Takes the clients that have begun to move out of the schedule.
+    fn unschedule_moved(&mut self) {
         let clients = &self.clients;
         self.schedule.retain(|next| clients[next.0.1 as usize].state == ClientState::Scheduled);
     }
@@ -333,7 +332,7 @@ impl Engine {
         self.advance(slot);
     }
 
-    /// Returns whether the client is at a boundary, and something is to become of it there.
+    /// Returns whether the client is at a boundary, and is to move or to leave there.
     pub(super) fn may_move(&self, slot: u32) -> bool {
         let begun = self.arriving.as_ref().is_some_and(|arriving| arriving.begun);
         let begun = begun && self.clients_move();
@@ -368,6 +367,18 @@ impl Engine {
             _ => false,
         };
         !(waits && next_follows)
+    }
+
+    /// Begins the move of a client that waits for nothing, if there is one. One that had ended its
+    /// stream begins anew. The caller takes a client that moves out of the schedule.
+    pub(super) fn move_at_once(&mut self, slot: u32, now_ns: u64) {
+        let is_done = self.clients[slot as usize].state == ClientState::Done;
+        if is_done && self.may_move(slot) {
+            self.unfinished += 1;
+            self.start_move(slot, now_ns);
+        } else if self.moves_without_delay(slot) {
+            self.start_move(slot, now_ns);
+        }
     }
 
     /// Discards what the client has fetched, and closes its handles. It goes on when they are
@@ -453,8 +464,8 @@ impl Engine {
         self.advance(slot);
     }
 
-    /// Ends a client of whose setup an operation failed while the others iterate. It runs its
-    /// teardown and leaves.
+    /// Ends a client whose setup failed or broke off while the others iterate. It runs its teardown
+    /// and leaves.
     pub(super) fn fail_to_join(&mut self, slot: u32, reason: String) {
         self.forget_upcoming(slot);
         let client = &mut self.clients[slot as usize];
@@ -537,10 +548,8 @@ impl Engine {
                 let (client_idx, reason) = (client.client_idx, error.to_string());
                 self.events.push(Event::ClientFailed { client_idx, measuring: true, reason });
             }
-            if self.moves_without_delay(slot) {
-                self.start_move(slot, now_ns);
-                self.schedule.retain(|next| next.0.1 != slot);
-            }
+            self.move_at_once(slot, now_ns);
+            self.unschedule_moved();
         } else if generation <= client.generation
             && section == Section::Iteration
             && self.stage == Stage::Measure

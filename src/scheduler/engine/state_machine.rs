@@ -301,10 +301,7 @@ impl Engine {
         } else if client.is_exhausted() || !goes_on {
             client.state = ClientState::Done;
             self.unfinished -= 1;
-            if self.may_move(slot) {
-                self.unfinished += 1;
-                self.start_move(slot, now_ns);
-            }
+            self.move_at_once(slot, now_ns);
         } else {
             // These were the closes before a teardown.
             client.state = ClientState::Idle;
