@@ -355,8 +355,9 @@ fn many_edits_a_second_end_with_the_newest() {
     assert_eq!(number(&reloaded.summary["totals"]["failed"]), 0);
 }
 
-/// Maximum growth of the program over 400 reloads, each of which has a part in the summary.
-const GROWTH_KIB: u64 = 16 << 10;
+/// Maximum growth of the program's least memory over 300 reloads, each of which has a part in the
+/// summary: less than 28 KiB a reload.
+const GROWTH_KIB: u64 = 8 << 10;
 
 #[test]
 #[ignore = "reloads five hundred times"]
@@ -380,17 +381,18 @@ fn five_hundred_reloads_leave_the_memory_as_it_was() {
         let pages = std::fs::read_to_string(&statm).unwrap();
         pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
     };
-    let mut early = 0;
+    let mut after_each = Vec::new();
     for generation in 2..=501 {
         run.edit("s.lua", script(generation));
         run.accepted(generation);
-        if generation == 101 {
-            early = resident_kib();
-        }
+        after_each.push(resident_kib());
     }
-    let late = resident_kib();
-    println!("resident: {early} KiB after 100 reloads, {late} KiB after 500");
+    // Two generations are loaded for a moment after each reload, for longer on a busy machine, so
+    // that single values differ by 20 MiB. What is never freed raises the least value of many.
+    let least = |reloads: &[u64]| *reloads.iter().min().unwrap();
+    let (early, late) = (least(&after_each[100..200]), least(&after_each[400..500]));
+    println!("resident: {early} KiB in reloads 101 to 200, {late} KiB in reloads 401 to 500");
     let reloaded = run.end();
     assert_eq!(reloaded.generations().len(), 501);
-    assert!(late < early + GROWTH_KIB, "{early} KiB after 100 reloads, {late} KiB after 500");
+    assert!(late < early + GROWTH_KIB, "{early} KiB and {late} KiB: {after_each:?}");
 }
