@@ -6,7 +6,7 @@
 //! out, case by case, what a server does.
 //!
 //! A module imports only from the layers below it:
-//! `cli` > `run` > `script`, `probe`, `scheduler` > `backend`, `observability`, `project`,
+//! `cli` > `run` > `script`, `probe`, `scheduler` > `library` > `backend`, `observability`, `project`,
 //! `transform` > `ir` > `protocol`.
 //! Modules of one layer do not import one another.
 #![forbid(unsafe_code)]
@@ -24,6 +24,8 @@ pub mod backend;
 pub mod cli;
 #[cfg(unix)]
 pub mod ir;
+#[cfg(unix)]
+pub mod library;
 #[cfg(unix)]
 pub mod observability;
 #[cfg(unix)]

@@ -3,5 +3,7 @@
 
 pub mod definitions;
 pub mod manifest;
+pub mod names;
 pub mod standard_library;
 pub mod starter;
+pub mod toml_reader;

@@ -6,7 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::definitions;
-use super::manifest::{MANIFEST, is_project_name};
+use super::manifest::MANIFEST;
+use super::names::is_project_name;
 use crate::protocol::shortened;
 
 /// The files beside the definitions. `{name}` and `{version}` in them are replaced.

@@ -13,10 +13,11 @@ mod sources;
 
 /// Layers from the top. A module imports only from the layers below its own; those of one layer
 /// stand side by side and do not import one another.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["cli"],
     &["run"],
     &["script", "scheduler", "probe"],
+    &["library"],
     &["backend", "observability", "project", "transform"],
     &["ir"],
     &["protocol"],
