@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::flag_origins::FlagOrigins;
 use super::flag_values::{input, parameter, positive_duration, positive_size, whole_number};
 use super::input_path::InputPath;
 use crate::script::{ClientsOverride, ScriptLimits};
@@ -52,6 +53,13 @@ pub struct StreamArgs {
     #[arg(long = "param-file", id = "param_files", value_name = "FILE", value_delimiter = '\n')]
     pub param_files: Vec<PathBuf>,
 
+    /// Use the values of a profile of smbench.toml
+    ///
+    /// A profile sets parameters, target, duration and thresholds. Every flag, or its variable,
+    /// takes precedence.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+
     /// Number of clients of a workload
     ///
     /// May be repeated. Without a name: the clients of the only workload. For a document: the total
@@ -96,6 +104,10 @@ pub struct StreamArgs {
     /// With a script, its parameters too.
     #[arg(long, display_order = 1_003, action = ArgAction::SetTrue)]
     pub help: bool,
+
+    /// The places that the values of the flags come from.
+    #[arg(skip)]
+    pub origins: FlagOrigins,
 }
 
 /// The limits of scripts.

@@ -67,6 +67,18 @@ impl Command {
         }
     }
 
+    /// Returns the flags of a command that takes a script or document, to change them; None for the
+    /// other commands.
+    pub(super) fn stream_mut(&mut self) -> Option<&mut StreamArgs> {
+        match self {
+            Command::Run(args) => Some(&mut args.stream),
+            Command::Watch(args) => Some(&mut args.run.stream),
+            Command::Compile(args) => Some(&mut args.stream),
+            Command::Validate(args) => Some(&mut args.stream),
+            _ => None,
+        }
+    }
+
     /// Returns whether `-h` or `--help` is set on a command that takes a script, whose parameters
     /// then follow the help.
     pub fn wants_help(&self) -> bool {

@@ -11,6 +11,7 @@ use super::command::{Cli, Command, definitions};
 use super::compile::{CompileArgs, CompileTo};
 use super::completions::completions;
 use super::definitions::DefinitionsArgs;
+use super::explain::{Explanation, render_explanation};
 use super::input_path::InputPath;
 use super::junit::Junit;
 use super::log;
@@ -19,7 +20,7 @@ use super::nearby_files::advice;
 use super::new::NewArgs;
 use super::number_format::{counted, grouped, plural};
 use super::parameters::render_parameters;
-use super::password::password;
+use super::password::{password, password_source};
 use super::probe::{render_probe, render_targets};
 use super::report::render;
 use super::run::RunArgs;
@@ -48,8 +49,8 @@ use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
 use crate::project::{definitions as editor_definitions, starter};
 use crate::run::{
-    self, Destination, DocumentScaling, Input, ProbeOptions, RunError, RunOptions, ServeOptions,
-    TestRunOptions, Timeouts, WatchOptions,
+    self, Destination, DocumentScaling, Given, Input, Origin, ProbeOptions, RunError, RunOptions,
+    ServeOptions, Settings, SettingsRequest, TestRunOptions, Timeouts, WatchOptions,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, Depth, READY_WORKLOADS, ReadFiles, ScriptLocation, ScriptOptions};
@@ -118,8 +119,23 @@ fn help(command: &Command) -> Result<(), RunError> {
 }
 
 fn run(args: &RunArgs) -> Result<u8, RunError> {
-    let input = input(&args.stream, &args.bounds)?;
-    let target = Target::parse(&args.target).context("--target").map_err(RunError::invalid)?;
+    let mut input = input(&args.stream, &args.bounds)?;
+    let origins = &args.stream.origins;
+    let request = SettingsRequest {
+        target: origins.given("target", args.target.clone()),
+        thresholds: origins.given("thresholds", args.thresholds.clone()),
+        ..settings_request(&args.stream, &args.bounds)
+    };
+    let settings = settle(&request, &mut input)?;
+    let target = parsed_target(&settings)?;
+    if target != Target::Embedded && origins.origin("embedded_dir") == Some(&Origin::Flag) {
+        return Err(RunError::invalid(anyhow::anyhow!(
+            "--embedded-dir is for the target embedded, and the target is {target}"
+        )));
+    }
+    if args.explain {
+        return explain(args, &input, &settings, &target).map(|()| 0);
+    }
     let options = RunOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,
@@ -127,7 +143,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
             Some(directory) => Storage::Directory(directory.clone()),
             None => Storage::Memory(MemoryLimits::default()),
         },
-        duration: args.bounds.duration,
+        duration: settings.duration.as_ref().map(|duration| duration.value),
         operations: args.bounds.operations,
         limit: args.limit,
         retry: args.retry.clone(),
@@ -146,7 +162,8 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         allow_late: args.allow_late,
         mode: args.mode.highest(),
         degrade: args.degrade,
-        thresholds: args.thresholds.clone(),
+        thresholds: settings.given_thresholds(),
+        settings: request,
         hook_errors: args.hook_errors,
         oplog: args.oplog,
         prepare: args.prepare,
@@ -192,6 +209,55 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     Ok(outcome.summary.exit_code)
 }
 
+/// Returns the values of the command line that the manifest may state too, for a command without a
+/// target.
+fn settings_request(stream: &StreamArgs, bounds: &BoundArgs) -> SettingsRequest {
+    let file = stream.input.as_ref().and_then(InputPath::file);
+    let duration = bounds.duration.and_then(|duration| stream.origins.given("duration", duration));
+    SettingsRequest {
+        input: file.map(Path::to_path_buf),
+        profile: stream.profile.clone(),
+        duration,
+        ..SettingsRequest::default()
+    }
+}
+
+/// Settles the values that the manifest may state, and passes those of parameters on to the input.
+fn settle(request: &SettingsRequest, input: &mut Input) -> Result<Settings, RunError> {
+    let reads = input.reads().clone();
+    let settings = request.settle(&mut |path| reads.add(path)).map_err(RunError::invalid)?;
+    input.take_parameters_of(&settings).map_err(RunError::invalid)?;
+    Ok(settings)
+}
+
+fn parsed_target(settings: &Settings) -> Result<Target, RunError> {
+    let place = match (&settings.named, &settings.target.origin) {
+        (Some((name, place)), _) => format!("{place}: target {name}"),
+        (None, Origin::Profile { place, .. }) => place.clone(),
+        _ => "--target".into(),
+    };
+    Target::parse(&settings.target.value).context(place).map_err(RunError::invalid)
+}
+
+/// Prints each value of a run and its origin.
+fn explain(
+    args: &RunArgs,
+    input: &Input,
+    settings: &Settings,
+    target: &Target,
+) -> Result<(), RunError> {
+    let parameters = match input {
+        Input::Script(options) => script::parameter_values(options).map_err(RunError::invalid)?,
+        Input::Document { .. } => Vec::new(),
+    };
+    let password_from = target.login().map(|_| password_source(args.password_file.as_deref()));
+    let explanation = Explanation::new(&args.stream, settings, target, password_from, &parameters);
+    say(&match args.json {
+        true => json(&explanation)?,
+        false => render_explanation(&explanation, &input.location(), Style::of_stdout()),
+    })
+}
+
 fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>, RunError> {
     let Some((user, server)) = target.login() else { return Ok(None) };
     let password = password(file, user, &server).map_err(RunError::invalid)?;
@@ -199,10 +265,11 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 }
 
 fn compile(args: &CompileArgs) -> Result<(), RunError> {
-    let input = input(&args.stream, &args.bounds)?;
+    let mut input = input(&args.stream, &args.bounds)?;
+    let settings = settle(&settings_request(&args.stream, &args.bounds), &mut input)?;
     let bounds = CompileBounds {
         operations: args.bounds.operations,
-        duration_ns: args.bounds.duration.map(nanoseconds),
+        duration_ns: settings.duration.map(|duration| nanoseconds(duration.value)),
     };
     let output = args
         .output
@@ -232,7 +299,8 @@ fn compile(args: &CompileArgs) -> Result<(), RunError> {
 }
 
 fn validate(args: &ValidateArgs) -> Result<(), RunError> {
-    let input = input(&args.stream, &BoundArgs::default())?;
+    let mut input = input(&args.stream, &BoundArgs::default())?;
+    settle(&settings_request(&args.stream, &BoundArgs::default()), &mut input)?;
     let name = printable(&input.location(), MAX_ERROR_CHARS);
     let lines = ProgressLines::of_stage(true, format!("checking {name}"));
     let verdict = match &input {
@@ -352,7 +420,13 @@ fn scripts(args: &ScriptsArgs) -> Result<(), RunError> {
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
-    let target = Target::parse(&args.target).map_err(RunError::invalid)?;
+    let target = Some(Given { value: args.target.clone(), origin: Origin::Flag });
+    let request = SettingsRequest { target, ..SettingsRequest::default() };
+    let settings = request.settle(&mut |_| ()).map_err(RunError::invalid)?;
+    let target = match &settings.named {
+        Some(_) => parsed_target(&settings)?,
+        None => Target::parse(&settings.target.value).map_err(RunError::invalid)?,
+    };
     let options = ProbeOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,

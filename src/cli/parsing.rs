@@ -7,6 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::command::{Cli, Command, definitions, in_short};
+use super::flag_origins::FlagOrigins;
 use super::input_path::InputPath;
 use super::usage_errors::explained;
 use crate::script::ClientsOverride;
@@ -32,6 +33,12 @@ impl Cli {
         let matches =
             program.try_get_matches_from_mut(&args).map_err(|error| explained(error, &args))?;
         let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut program))?;
+        if let (Some((name, matches)), Some(stream)) =
+            (matches.subcommand(), cli.command.stream_mut())
+            && let Some(definition) = program.find_subcommand(name)
+        {
+            stream.origins = FlagOrigins::of(definition, matches);
+        }
         if let Command::Watch(args) = &mut cli.command {
             args.run.watch = true;
         }
@@ -164,7 +171,6 @@ mod tests {
             ("smbench watch a.lua --limit 0", "--limit"),
             ("smbench run a.jsonl --clients w=3", "--clients"),
             ("smbench validate a.jsonl --clients 3", "--clients"),
-            ("smbench run a.lua --target sim --embedded-dir /tmp", "--embedded-dir"),
             ("smbench targets probe", "TARGET"),
             ("smbench targets probe sim --op-timeout 5", "--op-timeout"),
             ("smbench targets probe sim --timeout 0", "--timeout"),

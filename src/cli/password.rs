@@ -47,6 +47,15 @@ pub fn password(
     rpassword::prompt_password(prompt).map(Some).map_err(PasswordError::Prompt)
 }
 
+/// Returns where [`password`] takes the password from, in words.
+pub fn password_source(file: Option<&Path>) -> String {
+    match file {
+        Some(path) => format!("file {}", path.display()),
+        None if std::env::var_os(VARIABLE).is_some() => format!("variable {VARIABLE}"),
+        None => "asked for on the terminal".into(),
+    }
+}
+
 fn without_asking(
     file: Option<&Path>,
     variable: Option<OsString>,

@@ -272,9 +272,16 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Output")]
     pub oplog: bool,
 
+    /// Print each value and its origin; run nothing
+    ///
+    /// The origin is a flag, a variable, a profile or a parameter file with the line, or the
+    /// default. Passwords are not printed.
+    #[arg(long, help_heading = "Output")]
+    pub explain: bool,
+
     /// Print the summary as JSON
     ///
-    /// On standard output, and nothing else there.
+    /// On standard output, and nothing else there. With --explain, the explanation.
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
@@ -290,11 +297,6 @@ impl RunArgs {
     /// Checks for conflicts between values. `watching` is the way in which the command line asks
     /// for reloads, if it does.
     pub(super) fn check(&self, watching: &str, given: &dyn Fn(&str) -> bool) -> Result<(), String> {
-        if self.target != Target::Embedded.to_string() && given("embedded_dir") {
-            return Err(
-                "--embedded-dir is for --target embedded, and another target is named".into()
-            );
-        }
         if !self.watch {
             return match given("reload_grace") {
                 true => Err("--reload-grace is for runs that reload: add --watch".into()),

@@ -327,7 +327,13 @@ pub fn facts() -> RunFacts {
             signing: Some("AES-GMAC".into()),
             ..TargetFacts::default()
         },
-        settings: RunSettings { time_scale: 1.0, mode: None, limit: None, retry: Vec::new() },
+        settings: RunSettings {
+            profile: None,
+            time_scale: 1.0,
+            mode: None,
+            limit: None,
+            retry: Vec::new(),
+        },
         instant: false,
         server_in_process: false,
         processors: None,
@@ -390,6 +396,7 @@ pub fn full_summary() -> Summary {
             ..facts().target
         },
         settings: RunSettings {
+            profile: Some("nightly".into()),
             time_scale: 0.5,
             mode: Some(1),
             limit: Some(64),

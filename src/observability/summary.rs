@@ -102,6 +102,9 @@ pub struct TargetFacts {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunSettings {
+    /// Name of the profile of `smbench.toml` that the run was given; absent where it was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// Factor by which the stream's times and phases were multiplied.
     pub time_scale: f64,
     /// The highest fidelity mode that was allowed; absent where that was what the stream

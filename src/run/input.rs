@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::settings::Settings;
 use crate::ir::document::{self, Document, LoadOptions};
 use crate::ir::scale_ns;
 use crate::ir::units::nanoseconds;
@@ -125,6 +126,24 @@ impl Input {
             }
         }
         input
+    }
+
+    /// Takes over the parameters of the profile.
+    ///
+    /// # Errors
+    /// The profile has parameters, and the input is a document.
+    pub fn take_parameters_of(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        match (self, settings.params.first()) {
+            (Input::Script(options), _) => options.profile_params = settings.params.clone(),
+            (Input::Document { .. }, None) => {}
+            (Input::Document { path, .. }, Some(first)) => anyhow::bail!(
+                "{}: profile {} sets parameters, and {} is a document, which has none: name the script, or a profile without parameters",
+                first.place,
+                first.profile,
+                path.display()
+            ),
+        }
+        Ok(())
     }
 
     /// Returns the files that loading the input has read or has tried to read so far, also if it

@@ -702,6 +702,7 @@ fn warn_of_leftovers(cleaned: Option<&Cleaning>) {
 fn settings(options: &RunOptions) -> RunSettings {
     let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
     RunSettings {
+        profile: options.settings.profile.clone(),
         time_scale: options.time_scale,
         mode: options.mode,
         limit: options.limit,

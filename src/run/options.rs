@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::settings::{GivenThreshold, SettingsRequest};
 use crate::backend::embedded::Storage;
 use crate::backend::memory::MemoryLimits;
 use crate::backend::registry::Target;
@@ -49,7 +50,10 @@ pub struct RunOptions {
     /// Whether to go on without features that the backend or the mode does not have.
     pub degrade: bool,
     /// Thresholds, such as `read.response.p99 < 20ms`, in addition to those of the stream.
-    pub thresholds: Vec<String>,
+    pub thresholds: Vec<GivenThreshold>,
+    /// The values from which target, duration and thresholds were settled. A reload settles them
+    /// anew, because the manifest of the project may have changed.
+    pub settings: SettingsRequest,
     pub hook_errors: HookErrorPolicy,
     /// Whether to write a line for each operation and each break.
     pub oplog: bool,
@@ -131,6 +135,7 @@ impl RunOptions {
             mode: None,
             degrade: false,
             thresholds: Vec::new(),
+            settings: SettingsRequest::default(),
             hook_errors: HookErrorPolicy::Report,
             oplog: false,
             prepare: false,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::phases::durations;
+use super::settings::GivenThreshold;
 use crate::backend::Clock;
 use crate::ir::source::StatedThreshold;
 use crate::ir::{Phase, StreamHeader};
@@ -35,23 +36,23 @@ pub struct ThresholdChecks {
     ended: Duration,
 }
 
-/// Returns the stream's thresholds, followed by those of the command line.
+/// Returns the stream's thresholds, followed by those of the command line or the profile.
 ///
 /// # Errors
 /// A threshold is invalid. The error says what is wrong, and where the threshold is stated.
 pub fn all(
     header: &StreamHeader,
-    from_command_line: &[String],
+    given: &[GivenThreshold],
     custom: &CustomKinds,
 ) -> Result<Vec<Threshold>, ThresholdError> {
-    let typed = from_command_line.iter().map(|expression| StatedThreshold {
+    let given = given.iter().map(|GivenThreshold { expression, place }| StatedThreshold {
         expression: expression.clone(),
-        place: "--threshold".into(),
+        place: place.clone(),
         phase: None,
         workload: None,
         abort_after_ns: None,
     });
-    let stated: Vec<StatedThreshold> = header.thresholds.iter().cloned().chain(typed).collect();
+    let stated: Vec<StatedThreshold> = header.thresholds.iter().cloned().chain(given).collect();
     stated.iter().map(|stated| Threshold::new(stated, custom)).collect()
 }
 
@@ -179,8 +180,11 @@ mod tests {
         };
         let thresholds = of_stream.iter().map(stated).collect();
         let header = StreamHeader { thresholds, ..StreamHeader::default() };
-        let typed: Vec<String> = typed.iter().map(|expression| expression.to_string()).collect();
-        all(&header, &typed, &CustomKinds::default()).unwrap()
+        let typed = typed.iter().map(|expression| GivenThreshold {
+            expression: expression.to_string(),
+            place: "--threshold".into(),
+        });
+        all(&header, &typed.collect::<Vec<_>>(), &CustomKinds::default()).unwrap()
     }
 
     fn none(_: &str, _: crate::observability::thresholds::CustomValue) -> Option<(f64, u64)> {

@@ -1,7 +1,7 @@
 //! The parameters that a script is given from outside.
 
 use super::error::ScriptError;
-use super::options::ScriptOptions;
+use super::options::{ProfileParameter, ScriptOptions};
 use super::parameter_file::{FileValue, ParameterFile};
 
 /// The parameters that a script is given, by the command line or by a test.
@@ -14,42 +14,52 @@ pub(super) struct GivenParameters {
     pub by_test: bool,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct GivenParameter {
+/// A value of a parameter, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenParameter {
     pub name: String,
     pub value: String,
-    /// The `file:line` of a parameter file that gave it; None if an argument did.
+    /// The `file:line` of the parameter file or the manifest that gave it; None if an argument did.
     pub place: Option<String>,
+    /// The profile of the manifest that gave it, if one did.
+    pub profile: Option<String>,
 }
 
 impl GivenParameters {
-    /// Returns the parameters of the options: those of the parameter files, in the order of the
-    /// files, and after them the others, which are more specific. All VMs of one load get the same
-    /// values, because the first of them reads the files for all.
+    /// Returns the parameters of the options: those of the profile, those of the parameter files in
+    /// the order of the files, and after them the others, which are more specific. All VMs of one
+    /// load get the same values, because the first of them reads the files for all.
     ///
     /// # Errors
     /// [`ScriptError`] if a parameter file cannot be read.
     pub fn of(options: &ScriptOptions) -> Result<GivenParameters, ScriptError> {
-        let mut values = Vec::new();
+        let of_profile = options.profile_params.iter().cloned();
+        let of_profile = of_profile.map(|ProfileParameter { profile, name, value, place }| {
+            GivenParameter { name, value, place: Some(place), profile: Some(profile) }
+        });
+        let mut values: Vec<GivenParameter> = of_profile.collect();
         for path in &options.param_files {
             options.reads.add(path);
             let read = || ParameterFile::read(path);
             let file = options.parameters_read.file(true, path, read)?;
             values.extend(file.values.iter().map(|FileValue { name, value, line }| {
                 let place = Some(format!("{}:{line}", path.display()));
-                GivenParameter { name: name.clone(), value: value.clone(), place }
+                GivenParameter { name: name.clone(), value: value.clone(), place, profile: None }
             }));
         }
         values.extend(options.params.iter().map(|(name, value)| GivenParameter {
             name: name.clone(),
             value: value.clone(),
             place: None,
+            profile: None,
         }));
         Ok(GivenParameters { values, by_test: options.test.is_some() })
     }
 
-    /// Returns whether the user gave this path on the command line, so that it may name any file.
+    /// Returns whether the user gave this path on the command line, so that it may name any file. A
+    /// path in a manifest is trusted no more than one in a script.
     pub fn trusts(&self, path: &str) -> bool {
-        !self.by_test && self.values.iter().any(|given| given.value == path)
+        let given = |given: &GivenParameter| given.value == path && given.profile.is_none();
+        !self.by_test && self.values.iter().any(given)
     }
 }

@@ -57,15 +57,16 @@ pub use checked_sections::{CheckedSection, extent};
 pub use declared::ParameterHelp;
 pub use error::ScriptError;
 pub use file_cache::FileCache;
+pub use given_parameters::GivenParameter;
 pub use hooks::{HookTap, Hooks};
 pub use location::ScriptLocation;
-pub use options::{ClientsOverride, Reload, ScriptLimits, ScriptOptions};
+pub use options::{ClientsOverride, ProfileParameter, Reload, ScriptLimits, ScriptOptions};
 pub use order_check::check_order;
 pub use parameter_file::ParameterFile;
 pub use read_files::ReadFiles;
 pub use ready_workloads::{READY_WORKLOADS, ReadyWorkload};
 pub use shared_state_check::{CheckError, Compared, Depth, check};
-pub use source::{Script, describe};
+pub use source::{ParameterValue, Script, describe, parameter_values};
 pub use test_bounds::{TestBounds, TestEnd};
 
 #[cfg(test)]

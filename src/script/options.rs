@@ -24,6 +24,8 @@ pub struct ScriptOptions {
     /// Parameters as name and value. If a name is given twice, the later value counts. Those of the
     /// command line may name any file, and those of a test only files of the project.
     pub params: Vec<(String, String)>,
+    /// Parameters of a profile of the project's manifest. All others count before them.
+    pub profile_params: Vec<ProfileParameter>,
     /// Files with more parameters, one `name = value` in a line. Those of a later file count before
     /// those of an earlier one, and `params` before all of them.
     pub param_files: Vec<PathBuf>,
@@ -64,6 +66,16 @@ pub struct ScriptOptions {
     /// The name of the script in errors, in place of its path.
     #[cfg(test)]
     pub shown: Option<PathBuf>,
+}
+
+/// A parameter that a profile of the project's manifest sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileParameter {
+    pub profile: String,
+    pub name: String,
+    pub value: String,
+    /// The `file:line` of the manifest.
+    pub place: String,
 }
 
 /// A generation of a stream that a run goes on with.

@@ -16,7 +16,7 @@ use super::declared::{
     Declared, DeclaredWorkload, ParameterHelp, SectionFunctions, break_policies,
 };
 use super::error::ScriptError;
-use super::given_parameters::GivenParameters;
+use super::given_parameters::{GivenParameter, GivenParameters};
 use super::handles::MAX_OPEN;
 use super::hooks::hook_state::HookState;
 use super::hooks::succession::HookSuccession;
@@ -175,6 +175,34 @@ pub fn describe(
         Some(parameters) => Ok(parameters.help),
         None => result.map(|()| Vec::new()),
     }
+}
+
+/// A parameter, and the value that it is given from outside, if it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterValue {
+    pub parameter: ParameterHelp,
+    pub given: Option<GivenParameter>,
+}
+
+/// Returns the parameters that a script declares, with the values that `options` give them. Only
+/// the top level of the script runs, and nothing it prints is shown.
+///
+/// # Errors
+/// [`ScriptError`] if the script cannot be read or is wrong, or if a value does not fit.
+pub fn parameter_values(options: &ScriptOptions) -> Result<Vec<ParameterValue>, ScriptError> {
+    let options = ScriptOptions { quiet: true, ..options.clone() };
+    let (loaded, result) = load(&options, ClientPartition::WHOLE, None)?;
+    result?;
+    let Declared { given, params, .. } = loaded.declared;
+    let parameters = match params {
+        Some(parameters) => parameters.help,
+        None => check_given(&given, std::iter::empty()).map(|()| Vec::new())?,
+    };
+    let values = parameters.into_iter().map(|parameter| {
+        let of_name = given.values.iter().rev().find(|given| given.name == parameter.name);
+        ParameterValue { given: of_name.cloned(), parameter }
+    });
+    Ok(values.collect())
 }
 
 impl Script {

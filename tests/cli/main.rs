@@ -36,6 +36,7 @@ mod passwords;
 mod paths;
 mod prepare;
 mod probe;
+mod profiles;
 mod program;
 mod progress;
 mod reaching;

@@ -1,0 +1,350 @@
+//! The settings of a run that the manifest of the project may state: by a profile, and by the names
+//! of targets.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+
+use crate::backend::registry::{Target, known_targets};
+use crate::ir::directory::directory_of;
+use crate::project::manifest::{MANIFEST, Manifest, Profile, nearest_manifest};
+use crate::project::names::check_plain_name;
+use crate::protocol::{nearest, shortened};
+use crate::script::ProfileParameter;
+
+/// Maximum number of characters of a name that an error quotes.
+const MAX_SHOWN: usize = 60;
+
+/// The values of the command line, and the manifest that may state others. They are settled at the
+/// beginning of a run, and again at each reload, because the manifest may have changed.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsRequest {
+    /// The script or document, from whose directory upward the manifest is looked for; None for the
+    /// current directory.
+    pub input: Option<PathBuf>,
+    pub profile: Option<String>,
+    /// The target: the name of one of the manifest's, or what [`Target::parse`] accepts. None if the
+    /// command line names none.
+    pub target: Option<Given<String>>,
+    pub duration: Option<Given<Duration>>,
+    /// Thresholds; None if the command line states none.
+    pub thresholds: Option<Given<Vec<String>>>,
+}
+
+/// A value, and the place it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// The place that a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    Flag,
+    /// An environment variable, by its name.
+    Variable(String),
+    Profile {
+        name: String,
+        /// `file:line`
+        place: String,
+    },
+    /// A file of parameters, by `file:line`.
+    ParameterFile(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::Flag => f.write_str("flag"),
+            Origin::Variable(name) => write!(f, "variable {name}"),
+            Origin::Profile { name, place } => write!(f, "profile {name} ({place})"),
+            Origin::ParameterFile(place) => f.write_str(place),
+        }
+    }
+}
+
+/// Settled values: those of the command line, or else of the profile, or else the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The path of the manifest, if there is one.
+    pub manifest: Option<PathBuf>,
+    /// What the target's name stands for, and where the name comes from.
+    pub target: Given<String>,
+    /// The name of the target in the manifest, and the `file:line` of its URL.
+    pub named: Option<(String, String)>,
+    pub duration: Option<Given<Duration>>,
+    pub thresholds: Vec<Given<String>>,
+    /// The parameters of the profile.
+    pub params: Vec<ProfileParameter>,
+}
+
+/// A threshold that the script does not state itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenThreshold {
+    pub expression: String,
+    /// `--threshold`, or the `file:line` of the manifest.
+    pub place: String,
+}
+
+impl Settings {
+    /// Returns the thresholds for a run.
+    pub fn given_thresholds(&self) -> Vec<GivenThreshold> {
+        let thresholds = self.thresholds.iter();
+        let given = thresholds.map(|Given { value, origin }| GivenThreshold {
+            expression: value.clone(),
+            place: match origin {
+                Origin::Profile { place, .. } => place.clone(),
+                _ => "--threshold".into(),
+            },
+        });
+        given.collect()
+    }
+}
+
+impl SettingsRequest {
+    /// Settles the values.
+    ///
+    /// # Errors
+    /// The profile or the target is unknown, or the manifest cannot be read. `looked_at` gets the path
+    /// of the manifest, also if it cannot be read.
+    pub fn settle(&self, looked_at: &mut dyn FnMut(&Path)) -> anyhow::Result<Settings> {
+        let found = self.manifest(looked_at)?;
+        let shown = found.as_ref().map_or(MANIFEST, |(_, manifest)| &manifest.shown);
+        let profile = self.profile(found.as_ref().map(|(_, manifest)| manifest))?;
+        let of_profile = |name: &str, line: usize| Origin::Profile {
+            name: name.into(),
+            place: format!("{shown}:{line}"),
+        };
+        let target = self.target.clone().or_else(|| {
+            let (name, profile) = profile.as_ref()?;
+            let stated = profile.target.as_ref()?;
+            Some(Given { value: stated.value.clone(), origin: of_profile(name, stated.line) })
+        });
+        let target = target.unwrap_or_else(|| Given {
+            value: Target::Embedded.to_string(),
+            origin: Origin::Default,
+        });
+        let (target, named) = match found.as_ref().map(|(_, manifest)| manifest) {
+            Some(manifest) => resolved(target, manifest)?,
+            None => (target, None),
+        };
+        let duration = self.duration.clone().or_else(|| {
+            let (name, profile) = profile.as_ref()?;
+            let stated = profile.duration.as_ref()?;
+            Some(Given { value: stated.value, origin: of_profile(name, stated.line) })
+        });
+        let thresholds = match (&self.thresholds, &profile) {
+            (Some(given), _) => {
+                let origin =
+                    |value: &String| Given { value: value.clone(), origin: given.origin.clone() };
+                given.value.iter().map(origin).collect()
+            }
+            (None, Some((name, profile))) => {
+                let thresholds = profile.thresholds.iter();
+                let given = thresholds.map(|stated| Given {
+                    value: stated.value.clone(),
+                    origin: of_profile(name, stated.line),
+                });
+                given.collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        let params = profile.iter().flat_map(|(profile_name, profile)| {
+            profile.params.iter().map(|(name, stated)| ProfileParameter {
+                profile: (*profile_name).into(),
+                name: name.clone(),
+                value: stated.value.clone(),
+                place: format!("{shown}:{}", stated.line),
+            })
+        });
+        let params = params.collect();
+        let manifest = found.map(|(path, _)| path);
+        Ok(Settings { manifest, target, named, duration, thresholds, params })
+    }
+
+    /// Returns the manifest and its path, if there is one.
+    fn manifest(
+        &self,
+        looked_at: &mut dyn FnMut(&Path),
+    ) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
+        let directory = self.input.as_deref().map_or(Path::new("."), directory_of);
+        // If the directory cannot be read, loading the script says so better.
+        let Ok(directory) = directory.canonicalize() else { return Ok(None) };
+        let Some(path) = nearest_manifest(&directory).map_err(anyhow::Error::msg)? else {
+            looked_at(&directory.join(MANIFEST));
+            return Ok(None);
+        };
+        looked_at(&path);
+        let current = std::env::current_dir().ok();
+        let current = current.and_then(|current| current.canonicalize().ok());
+        let within = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
+        let shown = within.unwrap_or(&path).display().to_string();
+        let manifest = Manifest::read(&path, &shown).map_err(anyhow::Error::msg)?;
+        Ok(Some((path, manifest)))
+    }
+
+    /// Returns the profile with its name.
+    fn profile<'a>(
+        &'a self,
+        manifest: Option<&'a Manifest>,
+    ) -> anyhow::Result<Option<(&'a str, &'a Profile)>> {
+        let Some(name) = self.profile.as_deref() else { return Ok(None) };
+        let quoted = shortened(name, MAX_SHOWN);
+        let Some(manifest) = manifest else {
+            bail!(
+                "--profile {quoted}: there is no {MANIFEST} in the directory of the script or above it, and profiles are in this file"
+            );
+        };
+        match manifest.profiles.get(name) {
+            Some(profile) => Ok(Some((name, profile))),
+            None => Err(anyhow!(
+                "--profile {quoted}: {}",
+                unknown(&manifest.shown, "profile", name, manifest.profiles.keys())
+            )),
+        }
+    }
+}
+
+/// Returns the target that a name of the manifest stands for; a target that is no such name as it
+/// is.
+fn resolved(
+    target: Given<String>,
+    manifest: &Manifest,
+) -> anyhow::Result<(Given<String>, Option<(String, String)>)> {
+    let name = &target.value;
+    if let Some(found) = manifest.targets.get(name) {
+        let place = format!("{}:{}", manifest.shown, found.line);
+        let named = Some((name.clone(), place));
+        return Ok((Given { value: found.url.clone(), ..target }, named));
+    }
+    let is_name = check_plain_name(name).is_ok() && !["embedded", "sim"].contains(&&**name);
+    match is_name && !manifest.targets.is_empty() {
+        false => Ok((target, None)),
+        true => Err(anyhow!(
+            "{}: {}; otherwise use {}",
+            match &target.origin {
+                Origin::Profile { place, .. } => place.clone(),
+                _ => format!("--target {name}"),
+            },
+            unknown(&manifest.shown, "target", name, manifest.targets.keys()),
+            known_targets()
+        )),
+    }
+}
+
+/// Returns an error about a name that the manifest does not have.
+fn unknown<'a>(
+    shown: &str,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a String> + Clone,
+) -> String {
+    let meant = nearest(name, known.clone().map(String::as_str));
+    let names: Vec<&str> = known.map(String::as_str).take(24).collect();
+    match (meant, names.is_empty()) {
+        (Some(meant), _) => format!("{shown} has no such {what}; did you mean {meant}?"),
+        (None, false) => format!("{shown} has no such {what}; it has {}", names.join(", ")),
+        (None, true) => format!("{shown} has no {what}; write a table [{what}s.NAME] in it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+[targets.lab]
+url = \"smb://ada@nas/data\"
+[profiles.nightly]
+target = \"lab\"
+duration = \"10m\"
+thresholds = [\"read.count > 1\"]
+params = { users = 3, office.size = \"1KiB\" }
+[profiles.quick]
+target = \"sim\"
+[profiles.wrong]
+target = \"lba\"
+";
+
+    fn request(place: &Path) -> SettingsRequest {
+        SettingsRequest { input: Some(place.join("s.lua")), ..SettingsRequest::default() }
+    }
+
+    fn flag<T>(value: T) -> Option<Given<T>> {
+        Some(Given { value, origin: Origin::Flag })
+    }
+
+    #[test]
+    fn the_command_line_comes_before_the_profile_and_the_profile_before_the_default() {
+        let place = tempfile::tempdir().unwrap();
+        let plain = request(place.path());
+        let mut looked_at = Vec::new();
+        let settled = plain.settle(&mut |path| looked_at.push(path.to_path_buf())).unwrap();
+        assert!(looked_at[0].ends_with(MANIFEST) && looked_at.len() == 1, "{looked_at:?}");
+        assert_eq!(settled.manifest, None);
+        assert_eq!(settled.target, Given { value: "embedded".into(), origin: Origin::Default });
+        std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
+
+        let nightly = SettingsRequest { profile: Some("nightly".into()), ..plain.clone() };
+        let settled = nightly.settle(&mut |_| ()).unwrap();
+        let line = |it: &Origin| match it {
+            Origin::Profile { name, place } => {
+                format!("{name}:{}", place.rsplit_once(':').unwrap().1)
+            }
+            other => other.to_string(),
+        };
+        assert_eq!(settled.target.value, "smb://ada@nas/data");
+        assert_eq!(line(&settled.target.origin), "nightly:4");
+        assert!(settled.named.unwrap().1.ends_with("smbench.toml:2"));
+        let duration = settled.duration.unwrap();
+        assert_eq!(
+            (duration.value, line(&duration.origin)),
+            (Duration::from_secs(600), "nightly:5".into())
+        );
+        assert_eq!(settled.thresholds[0].value, "read.count > 1");
+        let params: Vec<_> = settled.params.iter().map(|it| (&*it.name, &*it.value)).collect();
+        assert_eq!(params, [("office.size", "1KiB"), ("users", "3")]);
+
+        let typed = SettingsRequest {
+            target: flag("sim:null".into()),
+            duration: flag(Duration::from_secs(1)),
+            thresholds: flag(vec!["write.count > 2".into()]),
+            ..nightly
+        };
+        let settled = typed.settle(&mut |_| ()).unwrap();
+        assert_eq!((&*settled.target.value, settled.named), ("sim:null", None));
+        assert_eq!(settled.duration, typed.duration);
+        assert_eq!(settled.thresholds[0].value, "write.count > 2");
+        assert_eq!(settled.thresholds[0].origin, Origin::Flag);
+        assert_eq!(settled.thresholds.len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_the_manifest_does_not_have_is_refused_with_the_nearest() {
+        let place = tempfile::tempdir().unwrap();
+        let plain = request(place.path());
+        let profile = |name: &str| SettingsRequest { profile: Some(name.into()), ..plain.clone() };
+        let refused =
+            |request: &SettingsRequest| request.settle(&mut |_| ()).unwrap_err().to_string();
+        assert!(refused(&profile("nightly")).contains("there is no smbench.toml in"));
+        let named = SettingsRequest { target: flag("lab".into()), ..plain.clone() };
+        assert_eq!(named.settle(&mut |_| ()).unwrap().target.value, "lab");
+        std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
+        assert_eq!(named.settle(&mut |_| ()).unwrap().target.value, "smb://ada@nas/data");
+        assert!(refused(&profile("nigthly")).ends_with("did you mean nightly?"));
+        assert!(refused(&profile("x")).ends_with("it has nightly, quick, wrong"));
+        let wrong = refused(&profile("wrong"));
+        assert!(wrong.contains("smbench.toml:11: ") && wrong.contains("mean lab?"), "{wrong}");
+        let target = SettingsRequest { target: flag("labb".into()), ..plain.clone() };
+        assert!(refused(&target).starts_with("--target labb: "), "{}", refused(&target));
+        std::fs::write(place.path().join(MANIFEST), "[profiles]\n").unwrap();
+        assert!(refused(&profile("x")).ends_with("write a table [profiles.NAME] in it"));
+        std::fs::write(place.path().join(MANIFEST), "x = 1").unwrap();
+        assert!(refused(&plain).contains("smbench.toml:1: x: there is no such key"));
+    }
+}
