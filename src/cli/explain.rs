@@ -175,7 +175,10 @@ mod tests {
                 value("--threshold", "a < 1\nb < 2", "flag"),
                 value("--limit", "none", "default"),
             ],
-            parameters: vec![value("evil\x1b[2J", "", "variable SMBENCH_PARAM")],
+            parameters: vec![
+                value("note", "\x1b[2J", "variable SMBENCH_PARAM"),
+                value("mark", "", "default"),
+            ],
         }
     }
 
@@ -190,11 +193,10 @@ Flags of smbench run s.lua:
   --limit      none                default
 
 Parameters of s.lua:
+  note         \\u{1b}[2J          variable SMBENCH_PARAM
+  mark         \"\"                  default
 ";
-        assert!(text.starts_with(expected), "{text}");
-        let last = text.lines().last().unwrap();
-        assert!(last.ends_with("\"\"                  variable SMBENCH_PARAM"), "{last}");
-        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert_eq!(text, expected);
     }
 
     #[test]
