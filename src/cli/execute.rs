@@ -37,7 +37,7 @@ use super::validate::ValidateArgs;
 use super::verdict::{exit_reasons, leftovers};
 use crate::backend::embedded::Storage;
 use crate::backend::memory::MemoryLimits;
-use crate::backend::registry::{KINDS, Target};
+use crate::backend::registry::Target;
 use crate::backend::smb2::Password;
 use crate::ir::compile::CompileBounds;
 use crate::ir::document::{self, LoadOptions};
@@ -47,7 +47,8 @@ use crate::observability::exit::ExitReason;
 use crate::observability::progress_lines::ProgressLines;
 use crate::observability::standard_error::{self, LineKind, report};
 use crate::observability::text::printable;
-use crate::project::{definitions as editor_definitions, starter};
+use crate::project::definitions as editor_definitions;
+use crate::project::starter::{self, StarterKind};
 use crate::run::{
     self, Destination, DocumentScaling, Given, Input, Origin, ProbeOptions, RunError, RunOptions,
     ServeOptions, Settings, SettingsRequest, TestRunOptions, Timeouts, WatchOptions,
@@ -364,7 +365,9 @@ fn mode_needed(needs: &[Need]) -> String {
 }
 
 fn new_project(args: &NewArgs) -> Result<(), RunError> {
-    let made = starter::create(&args.directory, args.name.as_deref()).map_err(RunError::invalid)?;
+    let kind = if args.lib { StarterKind::Library } else { StarterKind::Workload };
+    let made = starter::create(&args.directory, args.name.as_deref(), kind);
+    let made = made.map_err(RunError::invalid)?;
     let directory = printable(&args.directory.display().to_string(), MAX_ERROR_CHARS);
     let next = match &*directory {
         "." => String::new(),
@@ -372,8 +375,10 @@ fn new_project(args: &NewArgs) -> Result<(), RunError> {
         path => format!("cd {path}\n"),
     };
     let text = format!(
-        "made the project {directory}, {}; next:\n{next}smbench run workload.lua\nsmbench test\nand read README.md\n",
-        counted(made.len() as u64, "file")
+        "made the {} {directory}, {}; next:\n{next}smbench run {}\nsmbench test\nand read README.md\n",
+        if args.lib { "library" } else { "project" },
+        counted(made.len() as u64, "file"),
+        if args.lib { "tests/workload.lua" } else { "workload.lua" },
     );
     say(&text)
 }
@@ -402,11 +407,12 @@ fn write_definitions(args: &DefinitionsArgs) -> Result<(), RunError> {
 }
 
 fn list_targets(args: &ListArgs) -> Result<(), RunError> {
-    let text = match args.json {
-        true => json(&TargetList::default())?,
-        false => render_targets(&KINDS, Style::of_stdout()),
-    };
-    say(&text)
+    let named = SettingsRequest::default().named_targets().map_err(RunError::invalid)?;
+    let list = TargetList::new(&named);
+    say(&match args.json {
+        true => json(&list)?,
+        false => render_targets(&list, Style::of_stdout()),
+    })
 }
 
 fn scripts(args: &ScriptsArgs) -> Result<(), RunError> {

@@ -193,7 +193,7 @@ Flags of smbench run s.lua:
   --limit      none                default
 
 Parameters of s.lua:
-  note         \\u{1b}[2J          variable SMBENCH_PARAM
+  note         \\u{1b}[2J           variable SMBENCH_PARAM
   mark         \"\"                  default
 ";
         assert_eq!(text, expected);

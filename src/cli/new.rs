@@ -17,6 +17,12 @@ pub struct NewArgs {
     pub directory: PathBuf,
 
     /// Name of the project [default: that of the directory]
+    ///
+    /// The name of a library may have a scope, such as acme/office.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+
+    /// Make a library that other projects use
+    #[arg(long)]
+    pub lib: bool,
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::number_format::{counted, seconds};
 use super::style::{BAD, BOLD, DIM, GOOD, Style, WARNING};
-use crate::backend::registry::TargetKind;
+use super::targets::{NamedTargetLine, TargetList};
 use crate::observability::text::printable;
 use crate::probe::{CaseOutcome, CaseReport, FeatureSupport, ProbeReport, SupportLevel};
 
@@ -19,6 +19,9 @@ const NOT_ASKED: &str = "  unknown: the case could harm the server, or smbench c
 
 /// Maximum number of cases named for each reason why cases were not run.
 const MAX_NAMED: usize = 10;
+
+/// Maximum number of characters of a target of the manifest.
+const MAX_TARGET_CHARS: usize = 1_000;
 
 /// Returns the report of a probe. Strings from the server are escaped.
 pub fn render_probe(report: &ProbeReport, style: Style) -> String {
@@ -158,9 +161,9 @@ fn section(text: &mut String, name: &str, means: &str, cases: &[&CaseReport], st
     }
 }
 
-pub fn render_targets(kinds: &[TargetKind], style: Style) -> String {
+pub fn render_targets(list: &TargetList, style: Style) -> String {
     let mut text = String::new();
-    for kind in kinds {
+    for kind in list.targets {
         let state = match kind.unavailable {
             None => style.paint(GOOD, "available"),
             Some(why) => style.paint(WARNING, why),
@@ -173,6 +176,15 @@ pub fn render_targets(kinds: &[TargetKind], style: Style) -> String {
         };
         let target = style.paint(BOLD, kind.target);
         let _ = writeln!(text, "{target}\n  {}\n  {modes}; {state}", kind.what);
+    }
+    if !list.named.is_empty() {
+        let _ =
+            writeln!(text, "\n{}", style.paint(BOLD, "Targets of smbench.toml (--target NAME):"));
+    }
+    for NamedTargetLine { name, target, place } in &list.named {
+        let [name, target, place] =
+            [name, target, place].map(|text| printable(text, MAX_TARGET_CHARS));
+        let _ = writeln!(text, "{name}  {target}  {place}");
     }
     style.prose(text)
 }

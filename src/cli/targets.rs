@@ -10,7 +10,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::flag_values::{positive_duration, whole_number};
-use crate::backend::registry::{KINDS, TargetKind, known_targets};
+use crate::backend::registry::{KINDS, Target, TargetKind, known_targets};
+use crate::run::ListedTarget;
 
 pub const SCHEMA: &str = "smbench.targets/1";
 
@@ -27,7 +28,7 @@ pub enum TargetsCommand {
     Probe(ProbeArgs),
 }
 
-/// List the kinds of targets, with their fidelity modes and availability
+/// List the kinds of targets, and those that smbench.toml names
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
     /// Print JSON
@@ -99,11 +100,35 @@ pub struct TargetList {
     pub schema: &'static str,
     /// Kinds of targets, those first that can be used.
     pub targets: &'static [TargetKind],
+    /// Targets that `smbench.toml` names.
+    pub named: Vec<NamedTargetLine>,
 }
 
-impl Default for TargetList {
-    fn default() -> TargetList {
-        TargetList { schema: SCHEMA, targets: &KINDS }
+/// A target that `smbench.toml` names.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct NamedTargetLine {
+    /// Name, as `--target` takes it.
+    pub name: String,
+    /// The target, without any password.
+    pub target: String,
+    /// File and line of the target.
+    pub place: String,
+}
+
+impl TargetList {
+    /// Returns the list with the targets of the manifest. A target that cannot be parsed, which may
+    /// hold a password, is shown as the reason.
+    pub fn new(named: &[ListedTarget]) -> TargetList {
+        let named = named.iter().map(|listed| NamedTargetLine {
+            name: listed.name.clone(),
+            target: match Target::parse(&listed.url) {
+                Ok(target) => target.to_string(),
+                Err(error) => format!("wrong: {error}"),
+            },
+            place: listed.place.clone(),
+        });
+        TargetList { schema: SCHEMA, targets: &KINDS, named: named.collect() }
     }
 }
 
@@ -117,7 +142,14 @@ mod tests {
     #[test]
     fn the_schema_of_targets_is_that_of_the_types_and_refuses_what_is_none() {
         let schema = schema::checked_in::<TargetList>("targets");
-        let list = serde_json::to_value(TargetList::default()).unwrap();
+        let named = |url: &str| ListedTarget {
+            name: "lab".into(),
+            url: url.into(),
+            place: "smbench.toml:3".into(),
+        };
+        let list = TargetList::new(&[named("sim"), named("smb://ada:hunter2@nas/data")]);
+        let list = serde_json::to_value(list).unwrap();
+        assert!(!list.to_string().contains("hunter2"), "{list}");
         Format::Targets.check(&list);
         assert_eq!(schema::unused_keys(&schema, std::slice::from_ref(&list)), [""; 0]);
         for (at, spoiled) in schema::spoiled(&list) {

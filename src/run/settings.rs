@@ -106,7 +106,30 @@ impl Settings {
     }
 }
 
+/// A target that the manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedTarget {
+    pub name: String,
+    pub url: String,
+    /// The `file:line` of its URL.
+    pub place: String,
+}
+
 impl SettingsRequest {
+    /// Returns the targets that the manifest names, by name.
+    ///
+    /// # Errors
+    /// The manifest cannot be read.
+    pub fn named_targets(&self) -> anyhow::Result<Vec<ListedTarget>> {
+        let Some((_, manifest)) = self.manifest(&mut |_| ())? else { return Ok(Vec::new()) };
+        let targets = manifest.targets.into_iter().map(|(name, target)| ListedTarget {
+            name,
+            place: format!("{}:{}", manifest.shown, target.line),
+            url: target.url,
+        });
+        Ok(targets.collect())
+    }
+
     /// Settles the values.
     ///
     /// # Errors

@@ -49,6 +49,33 @@ fn the_test_of_a_new_project_passes_and_fails_if_its_module_is_wrong() {
 }
 
 #[test]
+fn a_new_library_runs_and_passes_its_tests() {
+    let place = Place::new();
+    let ended = place.smbench("new --lib office --name acme/office").end().exits(0);
+    assert!(ended.stdout.starts_with("made the library office, "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\nsmbench run tests/workload.lua\n"), "{}", ended.stdout);
+    let library = place.path().join("office");
+    let run = place.smbench("run tests/workload.lua --duration 1s --allow-late --quiet");
+    within(run, &library).end().exits(0);
+    let passed = within(place.smbench("test"), &library).end().exits(0);
+    assert!(passed.stdout.contains("2 passed"), "{}", passed.stdout);
+    if let Some(found) = complaints(&library) {
+        assert_eq!(found, [""; 0]);
+    }
+    let refused = place.smbench("new --lib 2027").end().refused(2);
+    assert!(refused.starts_with("\"2027\" cannot be the name of a library: "), "{refused}");
+}
+
+#[test]
+fn the_profile_of_a_new_project_runs() {
+    let place = Place::new();
+    let project = project(&place);
+    let run = place.smbench("run workload.lua --profile quick --allow-late --quiet --out ../out");
+    within(run, &project).end().exits(0);
+    assert!(place.read("out/summary.json").contains("\"profile\": \"quick\""));
+}
+
+#[test]
 fn the_new_project_is_named_in_its_manifest() {
     let place = Place::new();
     place.smbench("new 2026 --name load_2026").end().exits(0);

@@ -193,8 +193,10 @@ fn compile_and_validate_take_parameters_of_a_profile() {
 }
 
 #[test]
-fn a_named_target_is_probed() {
+fn a_named_target_is_listed_and_probed() {
     let place = place();
+    let listed = place.smbench("targets list").end().exits(0).stdout;
+    assert!(listed.ends_with("lab  sim?latency=1ms  smbench.toml:3\n"), "{listed}");
     let ended = place.smbench("targets probe lab --quiet").end();
     assert!([0, 4].contains(&ended.code), "{ended:#?}");
     let refused = place.smbench("targets probe lap").end().refused(2);

@@ -1,0 +1,13 @@
+local test = require("@bench/test")
+local office = require("../init")
+
+test.describe("a save", function()
+  test.it("writes a whole document, puts it on the disk and closes it", function()
+    local made = test.record(function(c)
+      office.save_document(c)
+    end)
+    test.expect(made):to_be_balanced()
+    test.expect(made[2].length):to_be(65536)
+    test.expect(made[3].kind):to_be("flush")
+  end)
+end)
