@@ -128,14 +128,14 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         ..settings_request(&args.stream, &args.bounds)
     };
     let settings = settle(&request, &mut input)?;
-    let target = parsed_target(&settings)?;
+    let target = settings.target.value.clone();
     if target != Target::Embedded && origins.origin("embedded_dir") == Some(&Origin::Flag) {
         return Err(RunError::invalid(anyhow::anyhow!(
             "--embedded-dir is for the target embedded, and the target is {target}"
         )));
     }
     if args.explain {
-        return explain(args, &input, &settings, &target).map(|()| 0);
+        return explain(args, &input, &settings).map(|()| 0);
     }
     let options = RunOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
@@ -164,7 +164,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
         mode: args.mode.highest(),
         degrade: args.degrade,
         thresholds: settings.given_thresholds(),
-        settings: request,
+        settings: Some(request),
         hook_errors: args.hook_errors,
         oplog: args.oplog,
         prepare: args.prepare,
@@ -217,7 +217,7 @@ fn settings_request(stream: &StreamArgs, bounds: &BoundArgs) -> SettingsRequest 
     let duration = bounds.duration.and_then(|duration| stream.origins.given("duration", duration));
     SettingsRequest {
         input: file.map(Path::to_path_buf),
-        profile: stream.profile.clone(),
+        profile: stream.profile.clone().and_then(|name| stream.origins.given("profile", name)),
         duration,
         ..SettingsRequest::default()
     }
@@ -231,31 +231,19 @@ fn settle(request: &SettingsRequest, input: &mut Input) -> Result<Settings, RunE
     Ok(settings)
 }
 
-fn parsed_target(settings: &Settings) -> Result<Target, RunError> {
-    let place = match (&settings.named, &settings.target.origin) {
-        (Some((name, place)), _) => format!("{place}: target {name}"),
-        (None, Origin::Profile { place, .. }) => place.clone(),
-        _ => "--target".into(),
-    };
-    Target::parse(&settings.target.value).context(place).map_err(RunError::invalid)
-}
-
 /// Prints each value of a run and its origin.
-fn explain(
-    args: &RunArgs,
-    input: &Input,
-    settings: &Settings,
-    target: &Target,
-) -> Result<(), RunError> {
+fn explain(args: &RunArgs, input: &Input, settings: &Settings) -> Result<(), RunError> {
     let parameters = match input {
         Input::Script(options) => script::parameter_values(options).map_err(RunError::invalid)?,
         Input::Document { .. } => Vec::new(),
     };
-    let password_from = target.login().map(|_| password_source(args.password_file.as_deref()));
-    let explanation = Explanation::new(&args.stream, settings, target, password_from, &parameters);
+    let login = settings.target.value.login();
+    let password_from = login.map(|_| password_source(args.password_file.as_deref()));
+    let explanation = Explanation::new(&args.stream, settings, password_from, &parameters);
+    let command = if args.watch { "watch" } else { "run" };
     say(&match args.json {
         true => json(&explanation)?,
-        false => render_explanation(&explanation, &input.location(), Style::of_stdout()),
+        false => render_explanation(&explanation, command, &input.location(), Style::of_stdout()),
     })
 }
 
@@ -268,10 +256,16 @@ fn ask_password(target: &Target, file: Option<&Path>) -> Result<Option<Password>
 fn compile(args: &CompileArgs) -> Result<(), RunError> {
     let mut input = input(&args.stream, &args.bounds)?;
     let settings = settle(&settings_request(&args.stream, &args.bounds), &mut input)?;
-    let bounds = CompileBounds {
-        operations: args.bounds.operations,
-        duration_ns: settings.duration.map(|duration| nanoseconds(duration.value)),
-    };
+    let BoundArgs { iterations, operations, .. } = args.bounds;
+    // A profile bounds the stream of a script that nothing else bounds.
+    let is_bounded = iterations.is_some() || operations.is_some();
+    let is_document = matches!(input, Input::Document { .. });
+    let duration = settings.duration.filter(|duration| {
+        let by_profile = matches!(duration.origin, Origin::Profile { .. });
+        !by_profile || !(is_bounded || is_document)
+    });
+    let duration_ns = duration.map(|duration| nanoseconds(duration.value));
+    let bounds = CompileBounds { operations, duration_ns };
     let output = args
         .output
         .clone()
@@ -407,7 +401,11 @@ fn write_definitions(args: &DefinitionsArgs) -> Result<(), RunError> {
 }
 
 fn list_targets(args: &ListArgs) -> Result<(), RunError> {
-    let named = SettingsRequest::default().named_targets().map_err(RunError::invalid)?;
+    // The kinds of targets are there whatever is wrong with a manifest.
+    let named = SettingsRequest::default().named_targets().unwrap_or_else(|error| {
+        report(LineKind::Warning, &printable(&error.to_string(), MAX_ERROR_CHARS));
+        Vec::new()
+    });
     let list = TargetList::new(&named);
     say(&match args.json {
         true => json(&list)?,
@@ -428,11 +426,7 @@ fn scripts(args: &ScriptsArgs) -> Result<(), RunError> {
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
     let target = Some(Given { value: args.target.clone(), origin: Origin::Flag });
     let request = SettingsRequest { target, ..SettingsRequest::default() };
-    let settings = request.settle(&mut |_| ()).map_err(RunError::invalid)?;
-    let target = match &settings.named {
-        Some(_) => parsed_target(&settings)?,
-        None => Target::parse(&settings.target.value).map_err(RunError::invalid)?,
-    };
+    let target = request.settle(&mut |_| ()).map_err(RunError::invalid)?.target.value;
     let options = ProbeOptions {
         password: ask_password(&target, args.password_file.as_deref())?,
         target,

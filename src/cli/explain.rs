@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::args::StreamArgs;
 use super::style::{BOLD, DIM, Style};
-use crate::backend::registry::Target;
 use crate::observability::columns::{self, left_aligned};
 use crate::observability::text::printable;
 use crate::run::{Given, Origin, Settings};
@@ -35,12 +34,13 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExplainedValue {
-    /// Name of the flag or parameter.
+    /// Name of the flag or parameter. A flag that is given several times has an entry for each value.
     pub name: String,
-    /// Value as it was written; several are separated by line breaks.
+    /// Value as it was written.
     pub value: String,
     /// `default`, `flag`, `variable NAME`, `profile NAME (file:line)`, or the `file:line` of a
-    /// parameter file.
+    /// parameter file. If the target has a name in `smbench.toml`, `, target NAME (file:line)`
+    /// follows. For the password: `flag`, `variable NAME`, or how it is asked for.
     pub origin: String,
 }
 
@@ -50,7 +50,6 @@ impl Explanation {
     pub fn new(
         stream: &StreamArgs,
         settings: &Settings,
-        target: &Target,
         password_from: Option<String>,
         parameters: &[ParameterValue],
     ) -> Explanation {
@@ -69,7 +68,7 @@ impl Explanation {
                         }
                         None => settings.target.origin.to_string(),
                     };
-                    flags.push(value(target.to_string(), origin));
+                    flags.push(value(settings.target.value.to_string(), origin));
                     let of_password = password_from.clone().map(|origin| ExplainedValue {
                         name: "password".into(),
                         value: "not shown".into(),
@@ -82,7 +81,7 @@ impl Explanation {
                         let shown = humantime::format_duration(*duration);
                         value(shown.to_string(), origin.to_string())
                     }
-                    None => value("that of the script's phases".into(), flag.origin.to_string()),
+                    None => value("that of the phases".into(), flag.origin.to_string()),
                 }),
                 "--threshold" if !settings.thresholds.is_empty() => {
                     let thresholds = settings.thresholds.iter();
@@ -92,7 +91,10 @@ impl Explanation {
                 }
                 // Each parameter is in the other list.
                 "--param" => {}
-                _ => flags.push(value(flag.value.clone(), flag.origin.to_string())),
+                _ => {
+                    let origin = flag.origin.to_string();
+                    flags.extend(flag.values.iter().map(|it| value(it.clone(), origin.clone())));
+                }
             }
         }
         let typed = stream.origins.origin("params").cloned().unwrap_or(Origin::Flag);
@@ -115,36 +117,48 @@ fn origin(given: &GivenParameter, typed: &Origin) -> Origin {
     }
 }
 
-/// Returns the explanation for people. `input` is the name of the script or document.
-pub fn render_explanation(explanation: &Explanation, input: &str, style: Style) -> String {
+/// Returns the explanation for people, of `smbench run` or `smbench watch`. `input` is the name of
+/// the script or document.
+pub fn render_explanation(
+    explanation: &Explanation,
+    command: &str,
+    input: &str,
+    style: Style,
+) -> String {
     let Explanation { flags, parameters, .. } = explanation;
     let all = || flags.iter().chain(parameters);
     let width = |text: &str| columns::width(&printable(text, MAX_CHARS));
     let names = all().map(|it| width(&it.name)).max().unwrap_or(0);
-    let lines = all().flat_map(|it| it.value.lines());
-    let values = lines.map(width).filter(|width| *width <= MAX_VALUE_WIDTH).max().unwrap_or(0);
+    let values = all().map(|it| width(&it.value));
+    let values = values.filter(|width| *width <= MAX_VALUE_WIDTH).max().unwrap_or(0);
     let input = printable(input, MAX_CHARS);
-    let mut text = style.paint(BOLD, format!("Flags of smbench run {input}:")) + "\n";
-    flags.iter().for_each(|it| text += &line(it, names, values, style));
+    let mut text = style.paint(BOLD, format!("Flags of smbench {command} {input}:")) + "\n";
+    let mut before = "";
+    for flag in flags {
+        let name = if flag.name == before { "" } else { &flag.name };
+        text += &line(name, flag, names, values, style);
+        before = &flag.name;
+    }
     if !parameters.is_empty() {
         text += &format!("\n{}\n", style.paint(BOLD, format!("Parameters of {input}:")));
-        parameters.iter().for_each(|it| text += &line(it, names, values, style));
+        parameters.iter().for_each(|it| text += &line(&it.name, it, names, values, style));
     }
     text
 }
 
-fn line(explained: &ExplainedValue, names: usize, values: usize, style: Style) -> String {
+fn line(
+    name: &str,
+    explained: &ExplainedValue,
+    names: usize,
+    values: usize,
+    style: Style,
+) -> String {
     // An empty string is a value too.
     let value = if explained.value.is_empty() { "\"\"" } else { &explained.value };
-    let mut name = printable(&explained.name, MAX_CHARS);
-    let mut text = String::new();
-    for value in value.lines() {
-        let (name, value) = (std::mem::take(&mut name), printable(value, MAX_CHARS));
-        let (name, value) = (left_aligned(&name, names), left_aligned(&value, values));
-        let origin = origin_of(explained, style);
-        text += &format!("{:GAP$}{name}{:GAP$}{value}{:GAP$}{origin}\n", "", "", "");
-    }
-    text
+    let name = left_aligned(&printable(name, MAX_CHARS), names);
+    let value = left_aligned(&printable(value, MAX_CHARS), values);
+    let origin = origin_of(explained, style);
+    format!("{:GAP$}{name}{:GAP$}{value}{:GAP$}{origin}\n", "", "", "")
 }
 
 fn origin_of(explained: &ExplainedValue, style: Style) -> String {
@@ -172,7 +186,8 @@ mod tests {
             schema: SCHEMA,
             flags: vec![
                 value("--target", "smb://ada@nas/data", "profile nightly (smbench.toml:4)"),
-                value("--threshold", "a < 1\nb < 2", "flag"),
+                value("--threshold", "a < 1", "flag"),
+                value("--threshold", "b < 2", "flag"),
                 value("--limit", "none", "default"),
             ],
             parameters: vec![
@@ -184,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_value_has_a_line_with_its_origin() {
-        let text = render_explanation(&explanation(), "s.lua", Style::plain(80));
+        let text = render_explanation(&explanation(), "run", "s.lua", Style::plain(80));
         let expected = "\
 Flags of smbench run s.lua:
   --target     smb://ada@nas/data  profile nightly (smbench.toml:4)

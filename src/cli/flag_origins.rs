@@ -16,9 +16,8 @@ pub struct FlagValue {
     id: String,
     /// The flag as it is typed, such as `--seed`.
     pub flag: String,
-    /// The value as it was typed, or the default as the help states it. Several values have one line
-    /// each.
-    pub value: String,
+    /// The values as they were typed, or the default as the help states it.
+    pub values: Vec<String>,
     pub origin: Origin,
 }
 
@@ -66,16 +65,16 @@ impl FlagValue {
         };
         let raw = matches.get_raw(id).into_iter().flatten();
         let values: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
-        let value = match (arg.get_action(), values.is_empty()) {
+        let values = match (arg.get_action(), values.is_empty()) {
             (ArgAction::SetTrue, _) => match matches.get_flag(id) {
-                true => "on".into(),
-                false => "off".into(),
+                true => vec!["on".into()],
+                false => vec!["off".into()],
             },
-            (_, false) => values.join("\n"),
-            (_, true) => stated_default(arg).unwrap_or_else(|| "none".into()),
+            (_, false) => values,
+            (_, true) => vec![stated_default(arg).unwrap_or_else(|| "none".into())],
         };
         let flag = format!("--{}", arg.get_long().unwrap_or_default());
-        FlagValue { id: id.into(), flag, value, origin }
+        FlagValue { id: id.into(), flag, values, origin }
     }
 }
 
@@ -99,16 +98,17 @@ mod tests {
         let origins = &args.stream.origins;
         let value = |flag: &str| {
             let flag = origins.iter().find(|it| it.flag == flag).unwrap();
-            (&*flag.value, flag.origin.to_string())
+            (flag.values.join(", "), flag.origin.to_string())
         };
-        assert_eq!(value("--duration"), ("5s", "flag".into()));
-        assert_eq!(value("--threshold"), ("a\nb", "flag".into()));
-        assert_eq!(value("--precise"), ("on", "flag".into()));
-        assert_eq!(value("--degrade"), ("off", "default".into()));
-        assert_eq!(value("--target"), ("embedded", "default".into()));
-        assert_eq!(value("--seed"), ("0, or the document's", "default".into()));
-        assert_eq!(value("--limit"), ("one per client", "default".into()));
-        assert_eq!(value("--operations"), ("none", "default".into()));
+        let pair = |value: &str, origin: &str| (value.to_string(), origin.to_string());
+        assert_eq!(value("--duration"), pair("5s", "flag"));
+        assert_eq!(value("--threshold"), pair("a, b", "flag"));
+        assert_eq!(value("--precise"), pair("on", "flag"));
+        assert_eq!(value("--degrade"), pair("off", "default"));
+        assert_eq!(value("--target"), pair("embedded", "default"));
+        assert_eq!(value("--seed"), pair("0, or the document's", "default"));
+        assert_eq!(value("--limit"), pair("one per client", "default"));
+        assert_eq!(value("--operations"), pair("none", "default"));
         assert_eq!(origins.given("duration", 5), Some(Given { value: 5, origin: Origin::Flag }));
         assert_eq!(origins.given("target", 5), None);
         assert!(origins.iter().all(|it| it.flag != "--help"));

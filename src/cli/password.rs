@@ -40,7 +40,7 @@ pub fn password(
     if let Some(password) = without_asking(file, variable)? {
         return Ok(Some(password));
     }
-    if !(io::stdin().is_terminal() && standard_error::is_terminal()) {
+    if !may_ask() {
         return Ok(None);
     }
     let prompt = format!("Password of {} at {}: ", printable(user, 60), printable(server, 60));
@@ -52,8 +52,14 @@ pub fn password_source(file: Option<&Path>) -> String {
     match file {
         Some(path) => format!("file {}", path.display()),
         None if std::env::var_os(VARIABLE).is_some() => format!("variable {VARIABLE}"),
-        None => "asked for on the terminal".into(),
+        None if may_ask() => "asked for on the terminal".into(),
+        None => format!("none: set {VARIABLE} or --password-file, or run it on a terminal"),
     }
+}
+
+/// Returns whether there is a terminal on which a password can be asked for.
+fn may_ask() -> bool {
+    io::stdin().is_terminal() && standard_error::is_terminal()
 }
 
 fn without_asking(

@@ -11,6 +11,9 @@ pub const MAX_BYTES: u64 = 64 << 20;
 /// Maximum length of a file's path within its package, in bytes.
 pub const MAX_PATH_BYTES: usize = 200;
 
+/// Characters that file names on Windows cannot have.
+const FOREIGN: [char; 8] = ['\\', ':', '<', '>', '"', '|', '?', '*'];
+
 /// The files of a package by path, with the blake3 hash of each in hexadecimal digits.
 ///
 /// As text it has one `HASH  PATH` in a line, in the order of the paths, and the hash of this text
@@ -42,10 +45,15 @@ impl Listing {
             }
             files.insert(path.into(), hash.into());
         }
-        Ok(Listing(files))
+        let listing = Listing(files);
+        // The hash stands for these bytes and no others.
+        match listing.text() == text {
+            true => Ok(listing),
+            false => Err("its lines are not in order, or end with other line breaks".into()),
+        }
     }
 
-    /// Returns the text, which [`Listing::parse`] reads.
+    /// Returns the listing as a string, which [`Listing::parse`] reads.
     pub fn text(&self) -> String {
         self.0.iter().map(|(path, hash)| format!("{hash}  {path}\n")).collect()
     }
@@ -82,22 +90,35 @@ pub fn is_hash(text: &str) -> bool {
 /// # Errors
 /// A message that says what is wrong with the path.
 pub fn check_path(path: &str) -> Result<(), String> {
+    let any_part = |is_wrong: &dyn Fn(&str) -> bool| path.split('/').any(is_wrong);
     let problem = if path.len() > MAX_PATH_BYTES {
-        "is longer than the 200 bytes that a path may have"
+        format!("is longer than {MAX_PATH_BYTES} bytes")
     } else if path.is_empty() {
-        "is empty"
+        "is empty".into()
     } else if path.contains(char::is_control) {
-        "has control characters"
-    } else if path.contains('\\') || path.contains(':') {
-        "has a backslash or a colon, which separates parts of a path on some systems"
-    } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        "has an empty part, . or .."
-    } else if path.split('/').any(|part| part.eq_ignore_ascii_case(".git")) {
-        "is in a directory of git"
+        "has control characters".into()
+    } else if let Some(found) = path.chars().find(|c| FOREIGN.contains(c)) {
+        format!("has the character {found}, which file names on Windows cannot have")
+    } else if any_part(&|part| matches!(part, "" | "." | "..")) {
+        "has an empty part, . or ..".into()
+    } else if any_part(&|part| part.ends_with(['.', ' ']) || is_device(part)) {
+        "is a name that no file on Windows can have".into()
+    } else if any_part(&|part| part.eq_ignore_ascii_case(".git")) {
+        "is in a directory of git".into()
     } else {
         return Ok(());
     };
     Err(format!("the path {path:?} {problem}"))
+}
+
+/// Returns whether a name stands for a device on Windows, with any extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_uppercase();
+    let numbered = |kind: &str| {
+        let number = stem.strip_prefix(kind).map(str::as_bytes);
+        matches!(number, Some([b'1'..=b'9']))
+    };
+    ["CON", "PRN", "AUX", "NUL"].contains(&&*stem) || numbered("COM") || numbered("LPT")
 }
 
 #[cfg(test)]
@@ -135,6 +156,12 @@ mod tests {
             "a\x1b[2Jb",
             "a\\b",
             "C:a",
+            "a?b",
+            "aux.lua",
+            "b/Com1",
+            "a. ",
+            "b./c",
+            "...",
             ".git/config",
             "a/.GIT/hooks",
             &"a".repeat(201),
@@ -143,7 +170,9 @@ mod tests {
             assert!(check_path(path).is_err(), "{path:?}");
             assert!(Listing::parse(&text).is_err(), "{path:?}");
         }
-        for path in ["a.lua", "a b/größe.lua", ".luaurc", ".github/x", "...", &"a".repeat(200)] {
+        for path in
+            ["a.lua", "a b/größe.lua", ".luaurc", ".github/x", "console.lua", &"a".repeat(200)]
+        {
             assert_eq!(check_path(path), Ok(()), "{path:?}");
         }
         let problem = Listing::parse("x  a.lua").unwrap_err();

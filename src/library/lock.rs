@@ -10,6 +10,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
 
 use super::listing::is_hash;
 use crate::ir::directory::regular_file;
+use crate::project::manifest::parse_version;
 use crate::project::names::{check_alias, check_package_name};
 use crate::project::toml_reader::{Reader, Section};
 
@@ -20,7 +21,7 @@ const HEAD: &str = "# Made by smbench lib. It pins the libraries of smbench.toml
 /// The version of the format.
 const FORMAT: &str = "1";
 /// Maximum size of the file in bytes.
-const MAX_BYTES: u64 = 4 << 20;
+const MAX_LOCK_BYTES: u64 = 4 << 20;
 /// Maximum number of packages of a project.
 pub const MAX_PACKAGES: usize = 1_000;
 
@@ -44,7 +45,7 @@ pub struct Lock {
     pub packages: BTreeMap<PackageId, LockedPackage>,
     /// The packages that the project names itself, by alias.
     pub dependencies: BTreeMap<String, PackageId>,
-    /// Those that only its tests use, by alias.
+    /// The packages that only the tests of the project use, by alias.
     pub dev_dependencies: BTreeMap<String, PackageId>,
 }
 
@@ -92,7 +93,7 @@ impl Lock {
         let cannot = |reason: &dyn fmt::Display| format!("cannot read {shown}: {reason}");
         let (file, _) = regular_file(&path).map_err(|error| cannot(&error))?;
         let mut text = String::new();
-        let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
+        let read = file.take(MAX_LOCK_BYTES + 1).read_to_string(&mut text);
         read.map_err(|error| cannot(&error))?;
         Lock::parse(&text, shown).map(Some)
     }
@@ -102,7 +103,7 @@ impl Lock {
     /// # Errors
     /// A message that names the line.
     pub fn parse(text: &str, shown: &str) -> Result<Lock, String> {
-        let reader = Reader::new(text, shown, MAX_BYTES).map_err(|error| {
+        let reader = Reader::new(text, shown, MAX_LOCK_BYTES).map_err(|error| {
             format!("{error}; a merge may have changed it: run smbench lib lock to make it anew")
         })?;
         let root = reader.root();
@@ -136,7 +137,45 @@ impl Lock {
                 check_known(&lock.packages, &section, map)?;
             }
         }
+        if let Some(both) =
+            lock.dev_dependencies.keys().find(|it| lock.dependencies.contains_key(*it))
+        {
+            return Err(root.wrong(&format!(
+                "the alias {both} is there twice; run smbench lib lock to make the file anew"
+            )));
+        }
+        if let Some(id) = lock.in_circle() {
+            return Err(root.wrong(&format!(
+                "package {id} uses itself, directly or through others; run smbench lib lock to make the file anew"
+            )));
+        }
         Ok(lock)
+    }
+
+    /// Returns a package that uses itself, directly or through others, if there is one.
+    fn in_circle(&self) -> Option<&PackageId> {
+        let mut waiting: BTreeMap<&PackageId, usize> =
+            self.packages.iter().map(|(id, package)| (id, package.dependencies.len())).collect();
+        let mut users: BTreeMap<&PackageId, Vec<&PackageId>> = BTreeMap::new();
+        for (id, package) in &self.packages {
+            for used in package.dependencies.values() {
+                users.entry(used).or_default().push(id);
+            }
+        }
+        let free = waiting.iter().filter(|(_, count)| **count == 0);
+        let mut free: Vec<&PackageId> = free.map(|(id, _)| *id).collect();
+        while let Some(id) = free.pop() {
+            waiting.remove(id);
+            for user in users.get(id).into_iter().flatten() {
+                if let Some(count) = waiting.get_mut(user) {
+                    *count -= 1;
+                    if *count == 0 {
+                        free.push(user);
+                    }
+                }
+            }
+        }
+        waiting.keys().next().copied()
     }
 
     /// Returns the text, which [`Lock::parse`] reads. It depends on nothing but the content.
@@ -202,20 +241,16 @@ fn read_package(section: &Section) -> Result<(PackageId, LockedPackage), String>
     ])?;
     let text = |key: &str| section.string(key).map(|stated| stated.map(|it| it.value));
     let name = section.checked("name", check_package_name)?.map(|it| it.value);
-    let version = section
-        .parsed("version", |text| Version::parse(text).map_err(|error| error.to_string()))?;
+    let version = section.parsed("version", parse_version)?;
     let commit = section.checked("commit", |text| check(is_commit(text), "it is not a commit"))?;
     let hash = section.checked("hash", |text| check(is_hash(text), "it is not a hash"))?;
-    let reference = match (text("tag")?, text("rev")?) {
-        (Some(tag), None) => Some(Reference::Tag(tag)),
-        (None, Some(revision)) => Some(Reference::Revision(revision)),
-        _ => None,
-    };
-    let source = match (text("repo")?, reference, commit, hash, text("path")?) {
-        (Some(repo), Some(reference), Some(commit), Some(hash), None) => {
+    let references = (text("tag")?.map(Reference::Tag), text("rev")?.map(Reference::Revision));
+    let source = match (text("repo")?, references, commit, hash, text("path")?) {
+        (Some(repo), (Some(reference), None), Some(commit), Some(hash), None)
+        | (Some(repo), (None, Some(reference)), Some(commit), Some(hash), None) => {
             LockedSource::Repository { repo, reference, commit: commit.value, hash: hash.value }
         }
-        (None, None, None, None, Some(path)) => LockedSource::Path(path),
+        (None, (None, None), None, None, Some(path)) => LockedSource::Path(path),
         _ => {
             return Err(section.wrong(
                 "it has either repo, tag or rev, commit and hash, or path; run smbench lib lock to make the file anew",
@@ -247,7 +282,7 @@ fn ids(section: &Section) -> Result<BTreeMap<String, PackageId>, String> {
     for alias in section.keys() {
         let id = section.parsed(&alias, |text| {
             check_alias(&alias)?;
-            let parts = text.split_once(' ').map(|(name, version)| (name, Version::parse(version)));
+            let parts = text.split_once(' ').map(|(name, version)| (name, parse_version(version)));
             match parts {
                 Some((name, Ok(version))) => Ok(PackageId { name: name.into(), version }),
                 _ => Err("it is not a name and a version".into()),
@@ -350,6 +385,17 @@ mod tests {
                 "\"acme/sizes 0.3.1\" }",
                 "\"acme/sizes 0.4.0\" }",
                 "the package of sizes, acme/sizes 0.4.0, is not",
+            ),
+            ("\nrepo = ", "\npath = \"x\"\nrepo = ", "it has either repo, tag or rev"),
+            (
+                "dependencies = { sizes = \"acme/sizes 0.3.1\" }",
+                "dependencies = { me = \"acme/office 1.2.0\" }",
+                "package acme/office 1.2.0 uses itself",
+            ),
+            (
+                "[dev_dependencies]\nlocal",
+                "[dev_dependencies]\noffice",
+                "the alias office is there twice",
             ),
             (
                 "[dependencies]",

@@ -1,23 +1,28 @@
 //! The places of packages in the directory of a project, and the check that their files are those
 //! that the lock names.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::listing::{Listing, MAX_FILE_BYTES, MAX_FILES, hash};
+use super::listing::{Listing, MAX_BYTES, MAX_FILE_BYTES, MAX_FILES, hash};
 use super::lock::PackageId;
-use crate::ir::directory::{Directory, regular_file};
+use crate::ir::directory::{Directory, OpenError, regular_file};
 
 /// The directory of a project in which `smbench lib sync` puts packages.
 pub const PACKAGES: &str = ".smbench/packages";
-/// The directory of a project in which `smbench lib vendor` puts packages. It is looked at first.
+/// The directory of a project in which `smbench lib vendor` puts packages. A package in it is used
+/// instead of the one in [`PACKAGES`].
 pub const VENDORED: &str = "vendor";
 /// The file of a package's directory that has its listing.
 pub const LISTING: &str = "files";
 /// The directory of a package's directory that has its files.
 pub const FILES: &str = "library";
+
+/// Maximum number of files and directories in the directory of a package. A file may be deep, but
+/// few packages have more directories than files.
+const MAX_ENTRIES: usize = 4 * MAX_FILES;
 
 /// Number of hexadecimal digits of a hash in the name of a directory.
 const SHORT_HASH: usize = 8;
@@ -89,28 +94,34 @@ pub fn verify(
     }
     let listing = Listing::parse(&text).map_err(|problem| unreadable(LISTING, &problem))?;
     let files = Directory::open(&whole.join(FILES)).map_err(|error| unreadable(FILES, &error))?;
+    let mut bytes = 0;
     for path in listing.paths() {
         let named = format!("{FILES}/{path}");
-        let (file, _) = files.regular_file(path.as_ref()).map_err(|error| match error {
-            crate::ir::directory::OpenError::Unreadable(error)
-                if error.kind() == std::io::ErrorKind::NotFound =>
-            {
+        let (file, size) = files.regular_file(path.as_ref()).map_err(|error| match error {
+            OpenError::Unreadable(error) if error.kind() == ErrorKind::NotFound => {
                 StoreError::FileMissing(shown(&named))
             }
             error => unreadable(&named, &error),
         })?;
+        bytes += size;
+        if size > MAX_FILE_BYTES || bytes > MAX_BYTES {
+            return Err(unreadable(&named, &"it is larger than a library may be"));
+        }
         let mut content = Vec::new();
-        let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content);
+        let read = file.take(size + 1).read_to_end(&mut content);
         read.map_err(|error| unreadable(&named, &error))?;
         if listing.file_hash(path) != Some(&hash(&content)) {
             return Err(StoreError::Differs(shown(&named)));
         }
     }
     let root = whole.join(FILES);
-    for entry in WalkDir::new(&root).into_iter().take(4 * MAX_FILES) {
+    for (number, entry) in WalkDir::new(&root).into_iter().enumerate() {
         let entry = entry.map_err(|error| unreadable(FILES, &error))?;
-        let within = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_string_lossy();
-        if !entry.file_type().is_dir() && listing.file_hash(&within).is_none() {
+        let within = entry.path().strip_prefix(&root).unwrap_or(entry.path());
+        let is_listed = within.to_str().is_some_and(|path| listing.file_hash(path).is_some());
+        let is_known = entry.file_type().is_dir() || is_listed;
+        if !is_known || number > MAX_ENTRIES {
+            let within = within.to_string_lossy();
             return Err(StoreError::FileAdded(shown(&format!("{FILES}/{within}"))));
         }
     }

@@ -36,7 +36,10 @@ pub fn nearest_manifest(directory: &Path) -> Result<Option<PathBuf>, String> {
 }
 
 /// Maximum size of a manifest in bytes.
-pub const MAX_BYTES: u64 = 1 << 20;
+pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// Maximum length of a version in bytes. It is a part of the name of a directory.
+const MAX_VERSION_BYTES: usize = 64;
 
 /// The names that no target of a manifest can have, because `--target` knows them.
 const TARGET_KINDS: [&str; 2] = ["embedded", "sim"];
@@ -56,7 +59,7 @@ pub struct Manifest {
     pub engine: Option<VersionReq>,
     /// The libraries that the project uses, by alias.
     pub dependencies: BTreeMap<String, Dependency>,
-    /// The libraries that only its tests use, by alias.
+    /// The libraries that only the tests of the project use, by alias.
     pub dev_dependencies: BTreeMap<String, Dependency>,
     pub targets: BTreeMap<String, NamedTarget>,
     pub profiles: BTreeMap<String, Profile>,
@@ -114,17 +117,17 @@ impl Manifest {
         let cannot = |reason: &dyn std::fmt::Display| format!("cannot read {shown}: {reason}");
         let (file, _) = regular_file(path).map_err(|error| cannot(&error))?;
         let mut text = String::new();
-        let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
+        let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_string(&mut text);
         read.map_err(|error| cannot(&error))?;
         Manifest::parse(&text, shown)
     }
 
-    /// Parses the text of a manifest. Errors call it `shown`.
+    /// Parses the content of a manifest. Errors call the file `shown`.
     ///
     /// # Errors
     /// A message that names the line and the key.
     pub fn parse(text: &str, shown: &str) -> Result<Manifest, String> {
-        let reader = Reader::new(text, shown, MAX_BYTES)?;
+        let reader = Reader::new(text, shown, MAX_MANIFEST_BYTES)?;
         let root = reader.root();
         let mut manifest = Manifest { shown: shown.into(), ..Manifest::default() };
         // A manifest for a later version may have keys that this one does not know.
@@ -235,7 +238,14 @@ fn read_profile(section: &Section) -> Result<Profile, String> {
     })
 }
 
-fn parse_version(text: &str) -> Result<Version, String> {
+/// Parses a version such as `1.2.0`.
+///
+/// # Errors
+/// A message with the form of a version.
+pub fn parse_version(text: &str) -> Result<Version, String> {
+    if text.len() > MAX_VERSION_BYTES {
+        return Err(format!("a version has at most {MAX_VERSION_BYTES} bytes"));
+    }
     Version::parse(text).map_err(|error| format!("{error}; a version is such as 1.2.0"))
 }
 
@@ -411,7 +421,7 @@ office.doc_size = \"96KiB\"
         let path = place.path().join(MANIFEST);
         let read = || Manifest::read(&path, "M").map(|_| ());
         assert!(read().unwrap_err().starts_with("cannot read M: "));
-        std::fs::write(&path, [b'\n'; MAX_BYTES as usize + 1]).unwrap();
+        std::fs::write(&path, [b'\n'; MAX_MANIFEST_BYTES as usize + 1]).unwrap();
         assert!(read().unwrap_err().contains("more than 1048576 bytes"));
         std::fs::write(&path, b"\xff").unwrap();
         assert!(read().unwrap_err().contains("UTF-8"));

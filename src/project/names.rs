@@ -29,7 +29,7 @@ pub fn check_package_name(name: &str) -> Result<(), String> {
 /// case, so they are lower case here.
 ///
 /// # Errors
-/// A message with the form of an alias, or with the meaning that it has already.
+/// A message with the form of an alias, or with the module that the alias stands for already.
 pub fn check_alias(alias: &str) -> Result<(), String> {
     match alias {
         "bench" => Err("@bench is the standard library; choose another alias".into()),

@@ -20,9 +20,10 @@ pub struct Stated<T> {
 
 /// A TOML file.
 pub struct Reader<'a> {
-    text: &'a str,
     /// The path of the file as errors write it.
     shown: &'a str,
+    /// The offset at which each line begins.
+    line_starts: Vec<usize>,
     document: Document<String>,
 }
 
@@ -44,12 +45,14 @@ impl<'a> Reader<'a> {
         if text.len() as u64 > most {
             return Err(format!("{shown}: it has more than {most} bytes, the most it may have"));
         }
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        let line_starts: Vec<usize> = std::iter::once(0).chain(ends).collect();
         let document = text.parse::<Document<String>>().map_err(|error| {
-            let line = line_at(text, error.span());
+            let line = line_at(&line_starts, error.span());
             let problem = error.message().trim().replace('\n', "; ");
             format!("{shown}:{line}: {problem}")
         })?;
-        Ok(Reader { text, shown, document })
+        Ok(Reader { shown, line_starts, document })
     }
 
     /// Returns the table of the whole file.
@@ -59,10 +62,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns the number of the line, from 1, in which a range of the text begins.
-fn line_at(text: &str, range: Option<Range<usize>>) -> usize {
+/// Returns the number of the line, from 1, in which a range of the file begins.
+fn line_at(line_starts: &[usize], range: Option<Range<usize>>) -> usize {
     let start = range.map_or(0, |range| range.start);
-    text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1
+    line_starts.partition_point(|line| *line <= start).max(1)
 }
 
 impl<'a> Section<'a> {
@@ -120,7 +123,7 @@ impl<'a> Section<'a> {
         let key_range = self.table.get_key_value(key).and_then(|(key, _)| key.span());
         let range = key_range.or_else(|| self.table.get(key).and_then(Item::span));
         // The key of an implicit table, such as `a` in `[a.b]`, has no position.
-        range.map_or(self.line, |range| line_at(self.reader.text, Some(range)))
+        range.map_or(self.line, |range| line_at(&self.reader.line_starts, Some(range)))
     }
 
     /// Returns the table at `key`; None if there is none.
@@ -163,7 +166,7 @@ impl<'a> Section<'a> {
             reader: self.reader,
             table,
             prefix: format!("{}{key}.", self.prefix),
-            line: line_at(self.reader.text, table.span()),
+            line: line_at(&self.reader.line_starts, table.span()),
         };
         Ok(tables.iter().map(section).collect())
     }
@@ -225,7 +228,7 @@ impl<'a> Section<'a> {
         let wrong = || self.wrong_at(self.line_of(key), key, "it is not an array of strings");
         let array = item.as_array().ok_or_else(wrong)?;
         let strings = array.iter().map(|value| {
-            let line = line_at(self.reader.text, value.span());
+            let line = line_at(&self.reader.line_starts, value.span());
             value.as_str().map(|text| Stated { value: text.into(), line }).ok_or_else(wrong)
         });
         strings.collect()
@@ -251,7 +254,8 @@ impl<'a> Section<'a> {
             let value = match item {
                 Item::Value(Value::String(text)) => text.value().clone(),
                 Item::Value(Value::Integer(number)) => number.value().to_string(),
-                Item::Value(Value::Float(number)) => number.value().to_string(),
+                // As it is written: a string parameter may be set to 1.10.
+                Item::Value(Value::Float(number)) => number.display_repr().replace('_', ""),
                 Item::Value(Value::Boolean(value)) => value.value().to_string(),
                 _ => match self.section(key) {
                     Ok(Some(inner)) => {

@@ -13,10 +13,9 @@ use super::input::Input;
 use super::mode;
 use super::options::RunOptions;
 use super::phases;
-use super::settings::Settings;
+use super::settings::GivenThreshold;
 use super::threshold_checks;
 use crate::backend::open_files;
-use crate::backend::registry::Target;
 use crate::ir::panic_message::panic_message;
 use crate::ir::roster::{self, ClientNumbers};
 use crate::ir::{Phase, StreamHeader, scale_ns};
@@ -105,8 +104,8 @@ impl CandidateSource {
             begin_ns: scale_ns(self.planned_ns, 1.0 / time_scale),
         };
         let mut input = self.input.for_generation(reload);
-        let settings = match self.settle_again(&mut input) {
-            Ok(settings) => settings,
+        let thresholds = match self.settle_again(&mut input) {
+            Ok(thresholds) => thresholds,
             Err(error) => {
                 return done(LoadedPart::Opened(Box::new(Err(error)), input.reads().paths()));
             }
@@ -119,7 +118,7 @@ impl CandidateSource {
                 tracing::debug!("generation {} was checked in {:?}", self.number, began.elapsed());
                 checked
             });
-            let failed = match self.candidate(&input, &settings) {
+            let failed = match self.candidate(&input, &thresholds) {
                 Ok(candidate) => {
                     done(LoadedPart::Opened(Box::new(Ok(candidate)), input.reads().paths()));
                     None
@@ -141,25 +140,24 @@ impl CandidateSource {
     }
 
     /// Settles the values that the manifest may state once more, and passes those of parameters on to
-    /// the input.
-    fn settle_again(&self, input: &mut Input) -> anyhow::Result<Settings> {
+    /// the input. Returns the thresholds.
+    fn settle_again(&self, input: &mut Input) -> anyhow::Result<Vec<GivenThreshold>> {
         let options = &self.options;
+        let Some(request) = &options.settings else { return Ok(options.thresholds.clone()) };
         let reads = input.reads().clone();
-        let settings = options.settings.settle(&mut |path| reads.add(path))?;
-        if Target::parse(&settings.target.value).ok().as_ref() != Some(&options.target) {
-            bail!(
-                "the target is now another one: {}; {RESTART}",
-                settings.target.value.escape_debug()
-            );
+        let settings = request.settle(&mut |path| reads.add(path))?;
+        if settings.target.value != options.target {
+            let target = &settings.target.value;
+            bail!("the target is now another one, {target}; {RESTART}");
         }
         if settings.duration.as_ref().map(|duration| duration.value) != options.duration {
             bail!("the duration has changed; {RESTART}");
         }
         input.take_parameters_of(&settings)?;
-        Ok(settings)
+        Ok(settings.given_thresholds())
     }
 
-    fn candidate(&self, input: &Input, settings: &Settings) -> anyhow::Result<Candidate> {
+    fn candidate(&self, input: &Input, given: &[GivenThreshold]) -> anyhow::Result<Candidate> {
         let options = &self.options;
         let began = Instant::now();
         let stream = input.open(options.time_scale, options.duration, self.generators)?;
@@ -179,8 +177,7 @@ impl CandidateSource {
         let began = Instant::now();
         let hooks = self.hooks.prepare_next(input, &own, &layout)?;
         tracing::debug!("generation {} has its hooks after {:?}", self.number, began.elapsed());
-        let thresholds =
-            threshold_checks::all(&own, &settings.given_thresholds(), hooks.metric_kinds())?;
+        let thresholds = threshold_checks::all(&own, given, hooks.metric_kinds())?;
         Ok(Candidate {
             facts: GenerationFacts::new(self.number, &own),
             header,

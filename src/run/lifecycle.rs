@@ -182,8 +182,10 @@ impl Run<'_> {
         let started_at = SystemTime::now();
         input.check(options.time_scale, options.duration).map_err(RunError::invalid)?;
         let generators = options.generators.unwrap_or_else(default_generators);
-        // Begins before the files are read, so that no change of the input itself is missed.
-        let watch = options.watch.map(|_| FileWatch::start([input.path()].into_iter().flatten()));
+        // Begins before the input is opened, so that no change of what was read for its check is
+        // missed.
+        let watched = || input.path().into_iter().chain(input.reads().paths());
+        let watch = options.watch.map(|_| FileWatch::start(watched()));
         let watch = watch.transpose().context("the files cannot be watched");
         let watch = watch.map_err(RunError::internal)?;
         let reading =
@@ -702,7 +704,10 @@ fn warn_of_leftovers(cleaned: Option<&Cleaning>) {
 fn settings(options: &RunOptions) -> RunSettings {
     let statuses = options.retry.iter().flat_map(|policy| &policy.statuses);
     RunSettings {
-        profile: options.settings.profile.clone(),
+        profile: options
+            .settings
+            .as_ref()
+            .and_then(|settings| Some(settings.profile.as_ref()?.value.clone())),
         time_scale: options.time_scale,
         mode: options.mode,
         limit: options.limit,

@@ -51,9 +51,9 @@ pub struct RunOptions {
     pub degrade: bool,
     /// Thresholds, such as `read.response.p99 < 20ms`, in addition to those of the stream.
     pub thresholds: Vec<GivenThreshold>,
-    /// The values from which target, duration and thresholds were settled. A reload settles them
-    /// anew, because the manifest of the project may have changed.
-    pub settings: SettingsRequest,
+    /// The values from which target, duration and thresholds were settled, if they were. A reload
+    /// settles them anew, because the manifest of the project may have changed.
+    pub settings: Option<SettingsRequest>,
     pub hook_errors: HookErrorPolicy,
     /// Whether to write a line for each operation and each break.
     pub oplog: bool,
@@ -135,7 +135,7 @@ impl RunOptions {
             mode: None,
             degrade: false,
             thresholds: Vec::new(),
-            settings: SettingsRequest::default(),
+            settings: None,
             hook_errors: HookErrorPolicy::Report,
             oplog: false,
             prepare: false,

@@ -5,12 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::backend::registry::{Target, known_targets};
 use crate::ir::directory::directory_of;
-use crate::project::manifest::{MANIFEST, Manifest, Profile, nearest_manifest};
-use crate::project::names::check_plain_name;
+use crate::project::manifest::{MANIFEST, Manifest, Profile, manifest_paths, nearest_manifest};
 use crate::protocol::{nearest, shortened};
 use crate::script::ProfileParameter;
 
@@ -24,7 +23,7 @@ pub struct SettingsRequest {
     /// The script or document, from whose directory upward the manifest is looked for; None for the
     /// current directory.
     pub input: Option<PathBuf>,
-    pub profile: Option<String>,
+    pub profile: Option<Given<String>>,
     /// The target: the name of one of the manifest's, or what [`Target::parse`] accepts. None if the
     /// command line names none.
     pub target: Option<Given<String>>,
@@ -38,6 +37,19 @@ pub struct SettingsRequest {
 pub struct Given<T> {
     pub value: T,
     pub origin: Origin,
+}
+
+impl Given<String> {
+    /// Returns the flag or the variable with its value, or the place in the manifest. `flag` is the
+    /// name of the flag.
+    fn stated(&self, flag: &str) -> String {
+        let value = shortened(&self.value, MAX_SHOWN);
+        match &self.origin {
+            Origin::Variable(name) => format!("{name}={value}"),
+            Origin::Profile { place, .. } => place.clone(),
+            _ => format!("--{flag} {value}"),
+        }
+    }
 }
 
 /// The place that a value comes from.
@@ -69,12 +81,9 @@ impl fmt::Display for Origin {
 }
 
 /// Settled values: those of the command line, or else of the profile, or else the defaults.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The path of the manifest, if there is one.
-    pub manifest: Option<PathBuf>,
-    /// What the target's name stands for, and where the name comes from.
-    pub target: Given<String>,
+    pub target: Given<Target>,
     /// The name of the target in the manifest, and the `file:line` of its URL.
     pub named: Option<(String, String)>,
     pub duration: Option<Given<Duration>>,
@@ -83,7 +92,7 @@ pub struct Settings {
     pub params: Vec<ProfileParameter>,
 }
 
-/// A threshold that the script does not state itself.
+/// A threshold from outside of the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenThreshold {
     pub expression: String,
@@ -121,7 +130,7 @@ impl SettingsRequest {
     /// # Errors
     /// The manifest cannot be read.
     pub fn named_targets(&self) -> anyhow::Result<Vec<ListedTarget>> {
-        let Some((_, manifest)) = self.manifest(&mut |_| ())? else { return Ok(Vec::new()) };
+        let Some(manifest) = self.manifest(&mut |_| ())? else { return Ok(Vec::new()) };
         let targets = manifest.targets.into_iter().map(|(name, target)| ListedTarget {
             name,
             place: format!("{}:{}", manifest.shown, target.line),
@@ -130,15 +139,21 @@ impl SettingsRequest {
         Ok(targets.collect())
     }
 
-    /// Settles the values.
+    /// Settles the values. The manifest is read only if a profile is given, or a target that is
+    /// none of those that need no name. `looked_at` gets the path of the manifest, also if it cannot
+    /// be read.
     ///
     /// # Errors
-    /// The profile or the target is unknown, or the manifest cannot be read. `looked_at` gets the path
-    /// of the manifest, also if it cannot be read.
+    /// The profile or the target is unknown or wrong, or the manifest cannot be read. An error quotes
+    /// no target that may hold a password.
     pub fn settle(&self, looked_at: &mut dyn FnMut(&Path)) -> anyhow::Result<Settings> {
-        let found = self.manifest(looked_at)?;
-        let shown = found.as_ref().map_or(MANIFEST, |(_, manifest)| &manifest.shown);
-        let profile = self.profile(found.as_ref().map(|(_, manifest)| manifest))?;
+        let is_name = |target: &Given<String>| Target::parse(&target.value).is_err();
+        let found = match self.profile.is_some() || self.target.as_ref().is_some_and(is_name) {
+            true => self.manifest(looked_at)?,
+            false => None,
+        };
+        let shown = found.as_ref().map_or(MANIFEST, |manifest| &manifest.shown);
+        let profile = self.profile(found.as_ref())?;
         let of_profile = |name: &str, line: usize| Origin::Profile {
             name: name.into(),
             place: format!("{shown}:{line}"),
@@ -148,13 +163,9 @@ impl SettingsRequest {
             let stated = profile.target.as_ref()?;
             Some(Given { value: stated.value.clone(), origin: of_profile(name, stated.line) })
         });
-        let target = target.unwrap_or_else(|| Given {
-            value: Target::Embedded.to_string(),
-            origin: Origin::Default,
-        });
-        let (target, named) = match found.as_ref().map(|(_, manifest)| manifest) {
-            Some(manifest) => resolved(target, manifest)?,
-            None => (target, None),
+        let (target, named) = match target {
+            Some(target) => resolved(target, found.as_ref())?,
+            None => (Given { value: Target::Embedded, origin: Origin::Default }, None),
         };
         let duration = self.duration.clone().or_else(|| {
             let (name, profile) = profile.as_ref()?;
@@ -186,29 +197,26 @@ impl SettingsRequest {
             })
         });
         let params = params.collect();
-        let manifest = found.map(|(path, _)| path);
-        Ok(Settings { manifest, target, named, duration, thresholds, params })
+        Ok(Settings { target, named, duration, thresholds, params })
     }
 
-    /// Returns the manifest and its path, if there is one.
-    fn manifest(
-        &self,
-        looked_at: &mut dyn FnMut(&Path),
-    ) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
+    /// Returns the manifest, if there is one.
+    fn manifest(&self, looked_at: &mut dyn FnMut(&Path)) -> anyhow::Result<Option<Manifest>> {
         let directory = self.input.as_deref().map_or(Path::new("."), directory_of);
         // If the directory cannot be read, loading the script says so better.
         let Ok(directory) = directory.canonicalize() else { return Ok(None) };
+        // A manifest that is nearer than the nearest one would be the one of the project.
+        let places: Vec<PathBuf> = manifest_paths(&directory).collect();
+        let found = places.iter().position(|place| place.symlink_metadata().is_ok());
+        places.iter().take(found.map_or(1, |at| at + 1)).for_each(|place| looked_at(place));
         let Some(path) = nearest_manifest(&directory).map_err(anyhow::Error::msg)? else {
-            looked_at(&directory.join(MANIFEST));
             return Ok(None);
         };
-        looked_at(&path);
         let current = std::env::current_dir().ok();
         let current = current.and_then(|current| current.canonicalize().ok());
         let within = current.as_deref().and_then(|current| path.strip_prefix(current).ok());
         let shown = within.unwrap_or(&path).display().to_string();
-        let manifest = Manifest::read(&path, &shown).map_err(anyhow::Error::msg)?;
-        Ok(Some((path, manifest)))
+        Manifest::read(&path, &shown).map(Some).map_err(anyhow::Error::msg)
     }
 
     /// Returns the profile with its name.
@@ -216,47 +224,52 @@ impl SettingsRequest {
         &'a self,
         manifest: Option<&'a Manifest>,
     ) -> anyhow::Result<Option<(&'a str, &'a Profile)>> {
-        let Some(name) = self.profile.as_deref() else { return Ok(None) };
-        let quoted = shortened(name, MAX_SHOWN);
+        let Some(given) = &self.profile else { return Ok(None) };
+        let (name, stated) = (&*given.value, given.stated("profile"));
         let Some(manifest) = manifest else {
             bail!(
-                "--profile {quoted}: there is no {MANIFEST} in the directory of the script or above it, and profiles are in this file"
+                "{stated}: there is no {MANIFEST} in the directory of the script or above it, and profiles are in this file"
             );
         };
         match manifest.profiles.get(name) {
             Some(profile) => Ok(Some((name, profile))),
             None => Err(anyhow!(
-                "--profile {quoted}: {}",
+                "{stated}: {}",
                 unknown(&manifest.shown, "profile", name, manifest.profiles.keys())
             )),
         }
     }
 }
 
-/// Returns the target that a name of the manifest stands for; a target that is no such name as it
-/// is.
+/// Parses a target. If it is a name of the manifest, returns the target that the name stands for, the
+/// name, and the `file:line` of the URL.
 fn resolved(
     target: Given<String>,
-    manifest: &Manifest,
-) -> anyhow::Result<(Given<String>, Option<(String, String)>)> {
+    manifest: Option<&Manifest>,
+) -> anyhow::Result<(Given<Target>, Option<(String, String)>)> {
     let name = &target.value;
-    if let Some(found) = manifest.targets.get(name) {
+    if let Some(manifest) = manifest
+        && let Some(found) = manifest.targets.get(name)
+    {
         let place = format!("{}:{}", manifest.shown, found.line);
-        let named = Some((name.clone(), place));
-        return Ok((Given { value: found.url.clone(), ..target }, named));
+        let value = Target::parse(&found.url).with_context(|| format!("{place}: target {name}"))?;
+        return Ok((Given { value, origin: target.origin }, Some((name.clone(), place))));
     }
-    let is_name = check_plain_name(name).is_ok() && !["embedded", "sim"].contains(&&**name);
-    match is_name && !manifest.targets.is_empty() {
-        false => Ok((target, None)),
-        true => Err(anyhow!(
+    let may_be_name = !name.contains([':', '/', '?', '@']);
+    match (Target::parse(name), manifest) {
+        (Ok(value), _) => Ok((Given { value, origin: target.origin }, None)),
+        (Err(_), Some(manifest)) if may_be_name && !manifest.targets.is_empty() => Err(anyhow!(
             "{}: {}; otherwise use {}",
-            match &target.origin {
-                Origin::Profile { place, .. } => place.clone(),
-                _ => format!("--target {name}"),
-            },
+            target.stated("target"),
             unknown(&manifest.shown, "target", name, manifest.targets.keys()),
             known_targets()
         )),
+        // It may hold a password, so it is not quoted.
+        (Err(error), _) => Err(error).context(match &target.origin {
+            Origin::Variable(name) => name.clone(),
+            Origin::Profile { place, .. } => place.clone(),
+            _ => "--target".into(),
+        }),
     }
 }
 
@@ -306,14 +319,11 @@ target = \"lba\"
     fn the_command_line_comes_before_the_profile_and_the_profile_before_the_default() {
         let place = tempfile::tempdir().unwrap();
         let plain = request(place.path());
-        let mut looked_at = Vec::new();
-        let settled = plain.settle(&mut |path| looked_at.push(path.to_path_buf())).unwrap();
-        assert!(looked_at[0].ends_with(MANIFEST) && looked_at.len() == 1, "{looked_at:?}");
-        assert_eq!(settled.manifest, None);
-        assert_eq!(settled.target, Given { value: "embedded".into(), origin: Origin::Default });
+        let settled = plain.settle(&mut |path| panic!("{}", path.display())).unwrap();
+        assert_eq!(settled.target, Given { value: Target::Embedded, origin: Origin::Default });
         std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
 
-        let nightly = SettingsRequest { profile: Some("nightly".into()), ..plain.clone() };
+        let nightly = SettingsRequest { profile: flag("nightly".into()), ..plain.clone() };
         let settled = nightly.settle(&mut |_| ()).unwrap();
         let line = |it: &Origin| match it {
             Origin::Profile { name, place } => {
@@ -321,7 +331,7 @@ target = \"lba\"
             }
             other => other.to_string(),
         };
-        assert_eq!(settled.target.value, "smb://ada@nas/data");
+        assert_eq!(settled.target.value.to_string(), "smb://ada@nas/data");
         assert_eq!(line(&settled.target.origin), "nightly:4");
         assert!(settled.named.unwrap().1.ends_with("smbench.toml:2"));
         let duration = settled.duration.unwrap();
@@ -340,7 +350,7 @@ target = \"lba\"
             ..nightly
         };
         let settled = typed.settle(&mut |_| ()).unwrap();
-        assert_eq!((&*settled.target.value, settled.named), ("sim:null", None));
+        assert_eq!((settled.target.value, settled.named), (Target::SimNull, None));
         assert_eq!(settled.duration, typed.duration);
         assert_eq!(settled.thresholds[0].value, "write.count > 2");
         assert_eq!(settled.thresholds[0].origin, Origin::Flag);
@@ -351,14 +361,20 @@ target = \"lba\"
     fn a_name_that_the_manifest_does_not_have_is_refused_with_the_nearest() {
         let place = tempfile::tempdir().unwrap();
         let plain = request(place.path());
-        let profile = |name: &str| SettingsRequest { profile: Some(name.into()), ..plain.clone() };
+        let profile = |name: &str| SettingsRequest { profile: flag(name.into()), ..plain.clone() };
         let refused =
             |request: &SettingsRequest| request.settle(&mut |_| ()).unwrap_err().to_string();
         assert!(refused(&profile("nightly")).contains("there is no smbench.toml in"));
         let named = SettingsRequest { target: flag("lab".into()), ..plain.clone() };
-        assert_eq!(named.settle(&mut |_| ()).unwrap().target.value, "lab");
+        let mut looked_at = Vec::new();
+        named.settle(&mut |path| looked_at.push(path.to_path_buf())).unwrap_err();
+        assert!(looked_at[0].ends_with(MANIFEST) && looked_at.len() == 1, "{looked_at:?}");
+        assert!(refused(&named).starts_with("--target"), "{}", refused(&named));
         std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
-        assert_eq!(named.settle(&mut |_| ()).unwrap().target.value, "smb://ada@nas/data");
+        assert_eq!(
+            named.settle(&mut |_| ()).unwrap().target.value.to_string(),
+            "smb://ada@nas/data"
+        );
         assert!(refused(&profile("nigthly")).ends_with("did you mean nightly?"));
         assert!(refused(&profile("x")).ends_with("it has nightly, quick, wrong"));
         let wrong = refused(&profile("wrong"));
@@ -367,7 +383,13 @@ target = \"lba\"
         assert!(refused(&target).starts_with("--target labb: "), "{}", refused(&target));
         std::fs::write(place.path().join(MANIFEST), "[profiles]\n").unwrap();
         assert!(refused(&profile("x")).ends_with("write a table [profiles.NAME] in it"));
+        let typed = Some(Given { value: "LAB".into(), origin: Origin::Variable("V".into()) });
+        let other = SettingsRequest { target: typed, ..plain.clone() };
+        std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
+        assert!(refused(&other).starts_with("V=LAB: "), "{}", refused(&other));
+        assert!(refused(&other).contains("did you mean lab?"), "{}", refused(&other));
         std::fs::write(place.path().join(MANIFEST), "x = 1").unwrap();
-        assert!(refused(&plain).contains("smbench.toml:1: x: there is no such key"));
+        assert!(refused(&named).contains("smbench.toml:1: x: there is no such key"));
+        plain.settle(&mut |_| ()).unwrap();
     }
 }

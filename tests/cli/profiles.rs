@@ -147,7 +147,7 @@ fn a_wrong_profile_or_target_is_one_error_that_names_its_line() {
         ),
         (
             "[targets.lab]\nurl = \"smb://nas/data\"\npassword = \"hunter2\"",
-            "",
+            "--target lab",
             "smbench.toml:3: targets.lab.password: there is no such key",
         ),
         (
@@ -155,7 +155,12 @@ fn a_wrong_profile_or_target_is_one_error_that_names_its_line() {
             "--profile n",
             "smbench.toml:2: smbench.toml has no such target; did you mean lab?",
         ),
-        ("<<<<<<< HEAD", "", "smbench.toml:1: "),
+        ("<<<<<<< HEAD", "--profile n", "smbench.toml:1: "),
+        (
+            "[targets.lab]\nurl = \"sim\"",
+            "--target LAB",
+            "--target LAB: smbench.toml has no such target; did you mean lab?",
+        ),
     ] {
         let place = Place::with_script(SCRIPT);
         place.write("smbench.toml", manifest);
@@ -214,13 +219,20 @@ fn a_reload_takes_new_parameters_of_a_profile_and_refuses_another_target() {
     run.until(&["one0"]);
     run.edit("smbench.toml", manifest("sim", "two"));
     let refused = run.refused(1);
-    assert!(refused.contains("the target is now another one: sim; restart needed"), "{refused}");
+    assert!(refused.contains("the target is now another one, sim; restart needed"), "{refused}");
     run.edit("smbench.toml", manifest("embedded", "three"));
     run.accepted(2);
     run.until(&["three0", "three3"]);
     run.edit("smbench.toml", "[profiles.n]\nduration = \"3s\"");
     let refused = run.refused(2);
     assert!(refused.contains("the duration has changed; restart needed"), "{refused}");
+    let url = "smb://ada:hunter2@nas/data";
+    run.edit(
+        "smbench.toml",
+        format!("[profiles.n]\ntarget = \"lab\"\n[targets.lab]\nurl = \"{url}\""),
+    );
+    let refused = run.refused(2);
+    assert!(refused.starts_with("smbench.toml:4: target lab: "), "{refused}");
     run.edit("smbench.toml", "[profiles.n]\nparams = 3");
     let refused = run.refused(2);
     assert!(refused.contains("smbench.toml:2: profiles.n.params: it is not a table"), "{refused}");

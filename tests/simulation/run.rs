@@ -98,6 +98,7 @@ impl Outcome {
             started_at: UNIX_EPOCH,
             target: TargetFacts::default(),
             settings: RunSettings {
+                profile: None,
                 time_scale: 1.0,
                 mode: None,
                 limit: self.limit,
