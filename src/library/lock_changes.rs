@@ -12,9 +12,16 @@ pub enum LockChange {
     Added(PackageId),
     Removed(PackageId),
     /// Another version of a package.
-    Moved { from: PackageId, to: PackageId },
+    Moved {
+        from: PackageId,
+        to: PackageId,
+    },
     /// Other content of the same version, such as that of a branch.
-    Content { id: PackageId, from: String, to: String },
+    Content {
+        id: PackageId,
+        from: String,
+        to: String,
+    },
 }
 
 impl fmt::Display for LockChange {
@@ -98,11 +105,17 @@ mod tests {
             ("e", "1.0.0", "x"),
             ("f", "0.1.0", "x"),
         ]);
-        let lines: Vec<String> =
-            changes(&before, &after).iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = changes(&before, &after).iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
-            ["c 1.0.0: x -> y", "a 1.0.0 -> 1.1.0", "a 2.0.0 -> 2.1.0", "b 1.0.0 -> 3.0.0", "+ f 0.1.0", "- d 1.0.0"]
+            [
+                "c 1.0.0: x -> y",
+                "a 1.0.0 -> 1.1.0",
+                "a 2.0.0 -> 2.1.0",
+                "b 1.0.0 -> 3.0.0",
+                "+ f 0.1.0",
+                "- d 1.0.0"
+            ]
         );
         assert_eq!(changes(&after, &after), []);
     }

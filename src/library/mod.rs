@@ -3,12 +3,18 @@
 
 pub mod editor_aliases;
 pub mod fit;
+pub mod git;
+pub mod installation;
 pub mod listing;
 pub mod lock;
 pub mod lock_changes;
 pub mod manifest_edit;
+pub mod package_files;
 pub mod package_source;
 pub mod path_package;
+pub mod repository;
+mod repository_cache;
+pub mod repository_url;
 pub mod resolve;
 #[cfg(test)]
 mod resolve_tests;

@@ -1,16 +1,7 @@
 //! The repositories of libraries as the resolver sees them.
 
-use semver::Version;
-
 use super::lock::Reference;
-
-/// A version of a repository that has a tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaggedVersion {
-    pub tag: String,
-    pub version: Version,
-    pub commit: String,
-}
+use super::repository::TaggedVersion;
 
 /// Reads repositories. The same question has the same answer as long as the value lives.
 pub trait PackageSource {

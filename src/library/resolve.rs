@@ -7,7 +7,7 @@ use std::path::Path;
 use super::lock::{Lock, LockedPackage, LockedSource, PackageId, Reference};
 use super::package_source::PackageSource;
 use super::version_search::{
-    Candidate, ChosenSource, PackageGraph, PackageKey, VersionSearch, short,
+    ChosenSource, PackageGraph, PackageKey, VersionCandidate, VersionSearch, short,
 };
 use crate::project::manifest::Manifest;
 use crate::protocol::nearest;
@@ -100,7 +100,11 @@ pub fn resolve(
 }
 
 /// Returns the locked packages that stay if they fit, the highest version first.
-fn kept(root: &Manifest, previous: &Lock, update: &Update) -> Result<Vec<Candidate>, String> {
+fn kept(
+    root: &Manifest,
+    previous: &Lock,
+    update: &Update,
+) -> Result<Vec<VersionCandidate>, String> {
     let mut updated: BTreeSet<&PackageId> = BTreeSet::new();
     if let Update::Only(names) = update {
         let declared = || root.dependencies.iter().chain(&root.dev_dependencies);
@@ -126,9 +130,9 @@ fn kept(root: &Manifest, previous: &Lock, update: &Update) -> Result<Vec<Candida
         return Ok(Vec::new());
     }
     let stays = previous.packages.iter().rev().filter(|(id, _)| !updated.contains(id));
-    let mut stays: Vec<Candidate> = stays
+    let mut stays: Vec<VersionCandidate> = stays
         .filter_map(|(id, package)| match &package.source {
-            LockedSource::Repository { repo, reference, commit, .. } => Some(Candidate {
+            LockedSource::Repository { repo, reference, commit, .. } => Some(VersionCandidate {
                 repo: repo.clone(),
                 reference: reference.clone(),
                 commit: commit.clone(),
@@ -202,7 +206,7 @@ fn resolution(graph: PackageGraph) -> Result<Resolution, String> {
         }
         let source = match package.source.clone() {
             ChosenSource::Directory(path) => ResolvedSource::Directory(path),
-            ChosenSource::Repository(Candidate { repo, reference, commit, .. }) => {
+            ChosenSource::Repository(VersionCandidate { repo, reference, commit, .. }) => {
                 ResolvedSource::Repository { repo, reference, commit }
             }
         };

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use semver::{Version, VersionReq};
 
 use super::lock::{Lock, LockedSource, PackageId, Reference};
-use super::package_source::{PackageSource, TaggedVersion};
+use super::package_source::PackageSource;
+use super::repository::TaggedVersion;
 use super::resolve::{Resolution, ResolvedSource, Update, resolve};
 use super::version_search::CompatibleRange;
 use crate::project::manifest::Manifest;

@@ -13,8 +13,9 @@ use std::rc::Rc;
 use semver::{Version, VersionReq};
 
 use super::lock::{MAX_PACKAGES, Reference};
-use super::package_source::{PackageSource, TaggedVersion};
+use super::package_source::PackageSource;
 use super::path_package;
+use super::repository::TaggedVersion;
 use crate::project::manifest::{Dependency, DependencySource, MANIFEST, Manifest, Wanted};
 
 /// Maximum number of decisions of a search.
@@ -50,14 +51,14 @@ pub enum PackageKey {
 
 /// A commit of a repository with the version that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct VersionCandidate {
     pub repo: String,
     pub reference: Reference,
     pub commit: String,
     pub version: Version,
 }
 
-impl Candidate {
+impl VersionCandidate {
     fn key(&self) -> PackageKey {
         PackageKey::Repository(self.repo.clone(), CompatibleRange::of(&self.version))
     }
@@ -65,7 +66,7 @@ impl Candidate {
 
 #[derive(Clone, Debug)]
 pub enum ChosenSource {
-    Repository(Candidate),
+    Repository(VersionCandidate),
     /// A directory, relative to that of the project.
     Directory(String),
 }
@@ -108,7 +109,7 @@ struct Edge {
 /// The state of an edge that is being decided.
 #[derive(Default)]
 struct Frame {
-    options: Vec<Candidate>,
+    options: Vec<VersionCandidate>,
     next: usize,
     /// Whether `options` has all that exist.
     is_complete: bool,
@@ -138,11 +139,11 @@ pub struct VersionSearch<'a> {
     project: &'a Path,
     source: &'a dyn PackageSource,
     /// Candidates that are preferred.
-    locked: Vec<Candidate>,
+    locked: Vec<VersionCandidate>,
     /// All revisions that were found.
-    revisions: Vec<Candidate>,
+    revisions: Vec<VersionCandidate>,
     /// The revisions that other requirements of their range met too late: these prefer them.
-    pins: Vec<Candidate>,
+    pins: Vec<VersionCandidate>,
     manifests: HashMap<(String, String), UsableManifest>,
     steps: usize,
     edges: Vec<Edge>,
@@ -157,7 +158,7 @@ pub struct VersionSearch<'a> {
 impl<'a> VersionSearch<'a> {
     pub fn new(
         project: &'a Path,
-        locked: Vec<Candidate>,
+        locked: Vec<VersionCandidate>,
         source: &'a dyn PackageSource,
     ) -> VersionSearch<'a> {
         VersionSearch {
@@ -364,9 +365,14 @@ impl<'a> VersionSearch<'a> {
     }
 
     /// Returns the candidate that a revision names.
-    fn revision(&mut self, at: usize, repo: &str, revision: &str) -> Result<Candidate, String> {
+    fn revision(
+        &mut self,
+        at: usize,
+        repo: &str,
+        revision: &str,
+    ) -> Result<VersionCandidate, String> {
         let reference = Reference::Revision(revision.into());
-        let is_same = |it: &&Candidate| it.repo == repo && it.reference == reference;
+        let is_same = |it: &&VersionCandidate| it.repo == repo && it.reference == reference;
         if let Some(known) = self.revisions.iter().find(is_same) {
             return Ok(known.clone());
         }
@@ -375,12 +381,12 @@ impl<'a> VersionSearch<'a> {
             None => self.source.commit_of(repo, revision)?,
         };
         let unknown = Version::new(0, 0, 0);
-        let candidate = Candidate { repo: repo.into(), reference, commit, version: unknown };
+        let candidate = VersionCandidate { repo: repo.into(), reference, commit, version: unknown };
         let manifest = self
             .manifest(&candidate)?
             .map_err(|problem| format!("library {}: {problem}", self.aliases(at)))?;
         let version = manifest.version.clone().unwrap_or(candidate.version);
-        let candidate = Candidate { version, ..candidate };
+        let candidate = VersionCandidate { version, ..candidate };
         self.revisions.push(candidate.clone());
         Ok(candidate)
     }
@@ -430,7 +436,7 @@ impl<'a> VersionSearch<'a> {
         at: usize,
         repo: &str,
         requirement: &VersionReq,
-    ) -> Result<Option<Candidate>, String> {
+    ) -> Result<Option<VersionCandidate>, String> {
         loop {
             let frame = &mut self.frames[at];
             if let Some(candidate) = frame.options.get(frame.next) {
@@ -440,8 +446,9 @@ impl<'a> VersionSearch<'a> {
             if frame.is_complete {
                 return Ok(None);
             }
-            let meets = |it: &&Candidate| it.repo == repo && requirement.matches(&it.version);
-            let is_tag = |it: &&Candidate| matches!(it.reference, Reference::Tag(_));
+            let meets =
+                |it: &&VersionCandidate| it.repo == repo && requirement.matches(&it.version);
+            let is_tag = |it: &&VersionCandidate| matches!(it.reference, Reference::Tag(_));
             let known = self.pins.iter().chain(self.locked.iter().filter(is_tag)).filter(meets);
             if frame.options.is_empty() && known.clone().next().is_some() {
                 frame.options = known.cloned().collect();
@@ -456,7 +463,7 @@ impl<'a> VersionSearch<'a> {
                     .any(|it| it.version == version && matches!(it.reference, Reference::Tag(_)));
                 if requirement.matches(&version) && !is_known {
                     let (repo, reference) = (repo.to_string(), Reference::Tag(tag));
-                    frame.options.push(Candidate { repo, reference, commit, version });
+                    frame.options.push(VersionCandidate { repo, reference, commit, version });
                 }
             }
         }
@@ -464,8 +471,8 @@ impl<'a> VersionSearch<'a> {
 
     /// Returns the manifest of a candidate, or the reason why it cannot be used. A repository that
     /// cannot be read is an error of the search.
-    fn manifest(&mut self, candidate: &Candidate) -> Result<UsableManifest, String> {
-        let Candidate { repo, reference, commit, .. } = candidate;
+    fn manifest(&mut self, candidate: &VersionCandidate) -> Result<UsableManifest, String> {
+        let VersionCandidate { repo, reference, commit, .. } = candidate;
         let at = (repo.clone(), commit.clone());
         if let Some(known) = self.manifests.get(&at) {
             return Ok(known.clone().and_then(|manifest| checked(candidate, manifest)));
@@ -485,8 +492,10 @@ impl<'a> VersionSearch<'a> {
     /// Returns whether a revision was chosen that no edge names: the edge that did was withdrawn.
     fn has_unfounded_revision(&self) -> bool {
         self.chosen.iter().any(|(key, chosen)| {
-            let ChosenSource::Repository(Candidate { reference: Reference::Revision(_), .. }) =
-                &chosen.source
+            let ChosenSource::Repository(VersionCandidate {
+                reference: Reference::Revision(_),
+                ..
+            }) = &chosen.source
             else {
                 return false;
             };
@@ -624,7 +633,7 @@ impl<'a> VersionSearch<'a> {
     }
 }
 
-fn shown(candidate: &Candidate) -> String {
+fn shown(candidate: &VersionCandidate) -> String {
     let (Reference::Tag(at) | Reference::Revision(at)) = &candidate.reference;
     let at = match candidate.commit.starts_with(at) {
         true => at.clone(),
@@ -639,7 +648,7 @@ pub fn short(commit: &str) -> &str {
 }
 
 /// Checks the manifest of a package from a repository.
-fn checked(candidate: &Candidate, manifest: Rc<Manifest>) -> UsableManifest {
+fn checked(candidate: &VersionCandidate, manifest: Rc<Manifest>) -> UsableManifest {
     let shown = shown(candidate);
     if let Some(missing) = path_package::missing(&manifest) {
         return Err(format!("{shown}: it has no {missing}; a library has a name and a version"));
