@@ -1,6 +1,7 @@
 //! Libraries: the packages that a project uses. `smbench.toml` names them, `smbench.lock` pins
 //! them, and their files lie in the directory of the project.
 
+pub mod api_docs;
 pub mod editor_aliases;
 pub mod fit;
 pub mod git;

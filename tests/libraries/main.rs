@@ -238,3 +238,87 @@ fn nothing_that_a_repository_or_a_setting_names_is_run() {
     assert_eq!(files.get("a.lua"), Some(&b"$Id$\nreturn 1\n"[..]));
     assert_eq!(files.iter().count(), 5);
 }
+
+#[test]
+fn a_server_that_serves_no_hashes_is_read_by_its_references() {
+    let name = "a_server_that_serves_no_hashes_is_read_by_its_references";
+    if std::env::var_os(GIVEN).is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let config = place.path().join("config");
+        fs::write(&config, "[protocol]\n\tversion = 0\n").unwrap();
+        run_again(name, place.path(), &[("GIT_CONFIG_GLOBAL", config.to_str().unwrap())]);
+        return;
+    }
+    let place = std::path::PathBuf::from(std::env::var_os(GIVEN).unwrap());
+    let (origin, [_, new]) = make_office(&place);
+    let url = origin.url();
+    let read = |cache: &str, commit: &str| {
+        repositories(&place.join(cache)).files(&url, &tag("v1.1.0"), commit)
+    };
+    // A tag with a message: its commit has no reference of its own.
+    origin.git(&["update-ref", "-d", "refs/heads/main"]);
+    assert_eq!(read("cache", &new).unwrap().iter().count(), 2);
+    // A commit that only the history of a branch leads to, in a cache that is shallow.
+    let tree = origin.git(&["rev-parse", &format!("{new}^{{tree}}")]);
+    let middle = origin.git(&["commit-tree", "-m", "middle", &tree]);
+    let last = origin.git(&["commit-tree", "-m", "last", "-p", &middle, &tree]);
+    origin.git(&["update-ref", "refs/heads/side", &last]);
+    for cache in ["cache", "empty"] {
+        assert_eq!(read(cache, &middle).unwrap().iter().count(), 2, "{cache}");
+    }
+    let gone = read("cache", &"a".repeat(40)).unwrap_err();
+    assert!(matches!(gone, RepositoryError::TagMoved { .. }), "{gone}");
+}
+
+#[test]
+fn ssh_asks_nothing_and_a_command_of_the_user_is_used_as_it_is() {
+    let name = "ssh_asks_nothing_and_a_command_of_the_user_is_used_as_it_is";
+    if std::env::var_os(GIVEN).is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path();
+        make_office(directory);
+        let log = directory.join("log");
+        // In place of ssh: notes its options, and runs the command here.
+        let script = format!(
+            "#!/bin/sh\necho \"$0 $*\" >> {}\nfor last; do :; done\nexec sh -c \"$last\"\n",
+            log.display()
+        );
+        for program in ["ssh", "own-ssh"] {
+            fs::create_dir_all(directory.join("bin")).unwrap();
+            let path = directory.join("bin").join(program);
+            fs::write(&path, &script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", directory.join("bin").display());
+        let own = directory.join("bin/own-ssh").display().to_string();
+        let (config, none) = (directory.join("config"), directory.join("none"));
+        fs::write(&config, format!("[core]\n\tsshCommand = {own}\n")).unwrap();
+        fs::write(&none, "").unwrap();
+        let [config, none] = [config, none].map(|path| path.display().to_string());
+        for (variables, is_own) in [
+            (vec![("GIT_CONFIG_GLOBAL", none.as_str())], false),
+            (vec![("GIT_CONFIG_GLOBAL", &config)], true),
+            (vec![("GIT_CONFIG_GLOBAL", &none), ("GIT_SSH_COMMAND", &own)], true),
+        ] {
+            run_again(name, directory, &[&variables[..], &[("PATH", &path)]].concat());
+            let noted = fs::read_to_string(&log).unwrap();
+            fs::remove_file(&log).unwrap();
+            let has_option = noted.lines().all(|line| line.contains("-oBatchMode=yes"));
+            assert_eq!((noted.contains("own-ssh"), has_option), (is_own, !is_own), "{noted}");
+        }
+        return;
+    }
+    let place = std::path::PathBuf::from(std::env::var_os(GIVEN).unwrap());
+    let cache = tempfile::tempdir().unwrap();
+    let repositories = repositories(cache.path());
+    let path = place.join("office.git");
+    for url in [
+        format!("ssh://git@example.com{}", path.display()),
+        format!("git@example.com:{}", path.display()),
+    ] {
+        let versions = repositories.versions(&url).unwrap();
+        let files = repositories.files(&url, &tag("v1.1.0"), &versions[0].commit).unwrap();
+        assert_eq!(files.iter().count(), 2);
+    }
+}
