@@ -12,6 +12,7 @@ mod flag_values;
 mod generations;
 mod input_path;
 mod junit;
+mod library;
 mod log;
 mod manual;
 mod metrics;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::lock::{LOCK, Lock, LockedSource, PackageId, Reference};
 use super::path_package;
+use super::repository_url::shown_url;
 use crate::project::manifest::{Dependency, DependencySource, Manifest, Wanted};
 
 /// Checks that the lock of the project in the directory `project` has what its manifest and those of
@@ -56,7 +57,10 @@ impl Place<'_> {
                     LockedSource::Repository { repo: of, reference, .. },
                 ) => {
                     if repo != of {
-                        return Err(unfit(alias, &format!("the lock has it from {of}")));
+                        return Err(unfit(
+                            alias,
+                            &format!("the lock has it from {}", shown_url(of)),
+                        ));
                     }
                     match wanted {
                         Wanted::Version(requirement) if requirement.matches(&id.version) => {}
@@ -102,7 +106,7 @@ impl Place<'_> {
                     return Err(unfit(alias, &format!("the lock has it at {at}")));
                 }
                 (DependencySource::Path(_), LockedSource::Repository { repo, .. }) => {
-                    return Err(unfit(alias, &format!("the lock has it from {repo}")));
+                    return Err(unfit(alias, &format!("the lock has it from {}", shown_url(repo))));
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::lock::{Lock, LockedPackage, LockedSource, PackageId};
+use super::repository_url::shown_url;
 use super::version_search::{CompatibleRange, short};
 
 /// One difference, as `smbench lib` prints it.
@@ -16,7 +17,7 @@ pub enum LockChange {
         from: PackageId,
         to: PackageId,
     },
-    /// Other content of the same version, such as that of a branch.
+    /// Other content of the same version, such as that of a branch, or another source of it.
     Content {
         id: PackageId,
         from: String,
@@ -42,7 +43,13 @@ pub fn changes(before: &Lock, after: &Lock) -> Vec<LockChange> {
         let Some(old) = before.packages.get(id).filter(|old| old.source != package.source) else {
             continue;
         };
-        let (from, to) = (described(old), described(package));
+        let (from, to) = match (&old.source, &package.source) {
+            (
+                LockedSource::Repository { repo, commit: from, .. },
+                LockedSource::Repository { repo: of, commit: to, .. },
+            ) if repo == of => (format!("commit {}", short(from)), short(to).into()),
+            _ => (described(old), described(package)),
+        };
         changes.push(LockChange::Content { id: id.clone(), from, to });
     }
     let only = |one: &Lock, other: &Lock| -> BTreeSet<PackageId> {
@@ -69,7 +76,9 @@ pub fn changes(before: &Lock, after: &Lock) -> Vec<LockChange> {
 
 fn described(package: &LockedPackage) -> String {
     match &package.source {
-        LockedSource::Repository { repo, commit, .. } => format!("{repo} commit {}", short(commit)),
+        LockedSource::Repository { repo, commit, .. } => {
+            format!("{} commit {}", shown_url(repo), short(commit))
+        }
         LockedSource::Path(path) => path.clone(),
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::lock::{Lock, LockedPackage, LockedSource, PackageId, Reference};
 use super::package_source::PackageSource;
+use super::repository_url::shown_url;
 use super::version_search::{
     ChosenSource, PackageGraph, PackageKey, VersionCandidate, VersionSearch, short,
 };
@@ -187,7 +188,7 @@ fn described(source: &ChosenSource) -> String {
     match source {
         ChosenSource::Directory(path) => path.clone(),
         ChosenSource::Repository(candidate) => {
-            format!("{} (commit {})", candidate.repo, short(&candidate.commit))
+            format!("{} (commit {})", shown_url(&candidate.repo), short(&candidate.commit))
         }
     }
 }

@@ -491,6 +491,10 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 /// For each repository, for each of [`VERSIONS`]: None, or its dependencies on later repositories.
 type Universe = Vec<Vec<Option<Vec<(usize, usize)>>>>;
+/// Returns whether a version of a repository can be added to others, all given by their indices.
+type Fits<'a> = &'a dyn Fn(&[(usize, usize)], (usize, usize)) -> bool;
+/// Returns whether versions satisfy the project.
+type Done<'a> = &'a dyn Fn(&[(usize, usize)]) -> bool;
 
 fn wanted(edges: &[(usize, usize)]) -> Vec<String> {
     let edges: BTreeMap<usize, usize> = edges.iter().copied().collect();
@@ -522,8 +526,8 @@ fn has_solution(universe: &Universe, root: &[(usize, usize)]) -> bool {
     fn all(
         ranges: &[(usize, Vec<usize>)],
         chosen: &mut Vec<(usize, usize)>,
-        fits: &dyn Fn(&[(usize, usize)], (usize, usize)) -> bool,
-        done: &dyn Fn(&[(usize, usize)]) -> bool,
+        fits: Fits,
+        done: Done,
     ) -> bool {
         let Some(((name, versions), rest)) = ranges.split_last() else { return done(chosen) };
         if all(rest, chosen, fits, done) {

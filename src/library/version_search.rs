@@ -16,12 +16,15 @@ use super::lock::{MAX_PACKAGES, Reference};
 use super::package_source::PackageSource;
 use super::path_package;
 use super::repository::TaggedVersion;
+use super::repository_url::shown_url;
 use crate::project::manifest::{Dependency, DependencySource, MANIFEST, Manifest, Wanted};
 
 /// Maximum number of decisions of a search.
 const MAX_STEPS: usize = 50_000;
 /// Maximum number of dependencies of all packages together.
 const MAX_EDGES: usize = 20_000;
+/// Maximum number of manifests that are read from repositories.
+const MAX_MANIFESTS: usize = 5_000;
 /// Maximum number of versions that an error lists.
 const MAX_LISTED: usize = 10;
 
@@ -477,6 +480,11 @@ impl<'a> VersionSearch<'a> {
         if let Some(known) = self.manifests.get(&at) {
             return Ok(known.clone().and_then(|manifest| checked(candidate, manifest)));
         }
+        if self.manifests.len() == MAX_MANIFESTS {
+            return Err(format!(
+                "the search for versions that fit was given up after {MAX_MANIFESTS} manifests; require narrower versions in {MANIFEST}"
+            ));
+        }
         let text = self.source.manifest(repo, reference, commit)?;
         let read = match text {
             Some(text) => Manifest::parse(&text, &shown(candidate)).map(Rc::new),
@@ -529,6 +537,7 @@ impl<'a> VersionSearch<'a> {
             return Ok(());
         }
         let tagged = self.source.versions(repo)?;
+        let shown = shown_url(repo);
         let revisions = self.revisions.iter().filter(|it| it.repo == *repo);
         let versions: BTreeSet<&Version> =
             tagged.iter().map(|it| &it.version).chain(revisions.map(|it| &it.version)).collect();
@@ -548,10 +557,10 @@ impl<'a> VersionSearch<'a> {
             let chain = self.chain(at);
             self.reason = Some(match tagged.is_empty() {
                 true => format!(
-                    "{repo} has no versions, which are tags such as v1.2.0; name a tag, a branch or a commit with rev:\n  {chain}"
+                    "{shown} has no versions, which are tags such as v1.2.0; name a tag, a branch or a commit with rev:\n  {chain}"
                 ),
                 false => format!(
-                    "no version of {repo} meets {requirement}:\n  {chain}\nits versions are {}",
+                    "no version of {shown} meets {requirement}:\n  {chain}\nits versions are {}",
                     listed(&tagged)
                 ),
             });
@@ -579,7 +588,7 @@ impl<'a> VersionSearch<'a> {
             };
             let text = || {
                 format!(
-                    "no version of {repo} fits both:\n  {}\n  {}\nits versions are {}",
+                    "no version of {shown} fits both:\n  {}\n  {}\nits versions are {}",
                     self.chain(other),
                     self.chain(at),
                     listed(&tagged)
@@ -639,7 +648,7 @@ fn shown(candidate: &VersionCandidate) -> String {
         true => at.clone(),
         false => format!("{at} (commit {})", short(&candidate.commit)),
     };
-    format!("{} at {at}, {MANIFEST}", candidate.repo)
+    format!("{} at {at}, {MANIFEST}", shown_url(&candidate.repo))
 }
 
 /// Returns the first digits of a commit.

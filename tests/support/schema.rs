@@ -18,6 +18,8 @@ pub enum Format {
     Tree,
     /// The output of `smbench scripts list --json`.
     Scripts,
+    /// The output of `smbench lib list --json`.
+    Libraries,
 }
 
 impl Format {
@@ -44,7 +46,7 @@ impl Format {
 
     /// Returns the compiled schema. It is compiled once in a process.
     fn validator(self) -> &'static Validator {
-        static VALIDATORS: [OnceLock<Validator>; 6] = [const { OnceLock::new() }; 6];
+        static VALIDATORS: [OnceLock<Validator>; 7] = [const { OnceLock::new() }; 7];
         let text = match self {
             Format::Summary => include_str!("../../schema/summary.schema.json"),
             Format::OperationLog => include_str!("../../schema/ops.schema.json"),
@@ -52,6 +54,7 @@ impl Format {
             Format::Targets => include_str!("../../schema/targets.schema.json"),
             Format::Tree => include_str!("../../schema/tree.schema.json"),
             Format::Scripts => include_str!("../../schema/scripts.schema.json"),
+            Format::Libraries => include_str!("../../schema/libraries.schema.json"),
         };
         VALIDATORS[self as usize].get_or_init(|| {
             let schema = serde_json::from_str(text).expect("a schema is JSON");
