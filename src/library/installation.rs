@@ -178,21 +178,14 @@ impl HeldStore {
             return Ok((directory, false));
         }
         let unfinished = format!("{UNFINISHED}{name}");
-        let written = write_package(parent, &unfinished, files, &listing).and_then(|()| {
-            take_away(parent, shown, &name).map_err(|error| (name.clone(), error))?;
-            let renamed = parent.rename(unfinished.as_ref(), name.as_ref());
-            renamed.map_err(|error| (name.clone(), cannot_write(&name)(error)))
-        });
-        if let Err((path, error)) = written {
-            // The next writer removes it otherwise.
+        let failed = cannot_write(&format!("{shown}/{name}"));
+        let written = write_package(parent, shown, &unfinished, files, &listing)
+            .and_then(|()| take_away(parent, shown, &name))
+            .and_then(|()| parent.rename(unfinished.as_ref(), name.as_ref()).map_err(failed));
+        if let Err(error) = written {
+            // If it stays, the next writer removes it.
             let _ = parent.remove_all(unfinished.as_ref());
-            return Err(match error {
-                InstallError::Write { error, .. } => {
-                    let path = format!("{shown}/{path}");
-                    InstallError::Write { path: printable(&path, 200), error }
-                }
-                error => error,
-            });
+            return Err(error);
         }
         verify(&self.project, &directory, &expected)
             .map(|_| (directory, true))
@@ -200,22 +193,26 @@ impl HeldStore {
     }
 }
 
-/// Writes the files of a package into a new directory. An error has the path.
+/// Writes the files of a package into the new directory `name` of `parent`, which errors call
+/// `shown`.
 fn write_package(
     parent: &Directory,
+    shown: &str,
     name: &str,
     files: &PackageFiles,
     listing: &Listing,
-) -> Result<(), (String, InstallError)> {
+) -> Result<(), InstallError> {
     let failed = |path: &str| {
-        let path = path.to_string();
-        move |error| (path.clone(), cannot_write(&path)(error))
+        let path = format!("{shown}/{name}/{path}");
+        move |error| cannot_write(&path)(error)
     };
-    parent.remove_all(name.as_ref()).map_err(failed(name))?;
-    let directory = parent.make_directory(name.as_ref()).map_err(failed(name))?;
+    parent.remove_all(name.as_ref()).map_err(failed(""))?;
+    let directory = parent.make_directory(name.as_ref()).map_err(failed(""))?;
     let content = directory.make_directory(FILES.as_ref()).map_err(failed(FILES))?;
     for (path, bytes) in files.iter() {
-        content.create_file(path.as_ref(), bytes).map_err(failed(path))?;
+        content
+            .create_file(path.as_ref(), bytes)
+            .map_err(|error| failed(&format!("{FILES}/{path}"))(error))?;
     }
     let text = listing.text();
     directory.create_file(LISTING.as_ref(), text.as_bytes()).map_err(failed(LISTING))
