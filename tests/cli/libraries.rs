@@ -147,7 +147,9 @@ fn packages(place: &Path) -> Vec<String> {
 fn error(ended: Ended) -> String {
     let ended = ended.exits(2);
     assert_eq!(ended.stdout, "");
-    ended.stderr.strip_prefix("error: ").unwrap_or_else(|| panic!("{ended:?}")).trim_end().into()
+    let lines: Option<Vec<&str>> =
+        ended.stderr.lines().map(|line| line.strip_prefix("error: ")).collect();
+    lines.unwrap_or_else(|| panic!("{ended:?}")).join("\n")
 }
 
 #[test]
