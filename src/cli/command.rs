@@ -7,6 +7,7 @@ use super::args::{Logging, StreamArgs};
 use super::compile::CompileArgs;
 use super::completions::CompletionsArgs;
 use super::definitions::DefinitionsArgs;
+use super::library::LibraryArgs;
 use super::manual::ManArgs;
 use super::new::NewArgs;
 use super::run::RunArgs;
@@ -41,6 +42,7 @@ pub enum Command {
     Targets(TargetsArgs),
     Scan(ScanArgs),
     Scripts(ScriptsArgs),
+    Lib(LibraryArgs),
     Serve(ServeArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -60,6 +62,7 @@ impl Command {
             | Command::Targets(_)
             | Command::Scan(_)
             | Command::Test(_)
+            | Command::Lib(_)
             | Command::Scripts(_)
             | Command::Serve(_)
             | Command::Completions(_)
@@ -114,7 +117,14 @@ pub(super) fn definitions() -> clap::Command {
     with_variables(program)
 }
 
+/// The command whose flags have no variables: each names a part of one library, and a variable such
+/// as `SMBENCH_VERSION` may be set for another purpose.
+pub(super) const WITHOUT_VARIABLES: &str = "add";
+
 fn with_variables(command: clap::Command) -> clap::Command {
+    if command.get_name() == WITHOUT_VARIABLES {
+        return command;
+    }
     let with_variable = |arg: Arg| {
         let Some(long) = arg.get_long().filter(|long| *long != "help") else { return arg };
         let variable = format!("SMBENCH_{}", long.to_uppercase().replace('-', "_"));

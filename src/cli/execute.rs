@@ -14,6 +14,7 @@ use super::definitions::DefinitionsArgs;
 use super::explain::{Explanation, render_explanation};
 use super::input_path::InputPath;
 use super::junit::Junit;
+use super::library::{self, LibraryArgs, LibraryCommand, LibraryList, NO_LIBRARIES};
 use super::log;
 use super::manual::{self, ManArgs};
 use super::nearby_files::advice;
@@ -84,6 +85,7 @@ fn carry_out(command: &Command) -> Result<u8, RunError> {
         Command::New(args) => new_project(args)?,
         Command::Definitions(args) => write_definitions(args)?,
         Command::Test(args) => return test(args),
+        Command::Lib(args) => return libraries(args),
         Command::Targets(args) => match &args.what {
             TargetsCommand::List(args) => list_targets(args)?,
             TargetsCommand::Probe(args) => return probe(args),
@@ -451,6 +453,60 @@ fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
         }
     }
     Ok(report.exit_code)
+}
+
+fn libraries(args: &LibraryArgs) -> Result<u8, RunError> {
+    let mut name = None;
+    let change = match &args.what {
+        LibraryCommand::Add(args) => {
+            name = Some(&*args.name);
+            let add = |options: &_| run::add_library(options, &args.name, &args.source(), args.dev);
+            library::with_progress(add).map(Some)
+        }
+        LibraryCommand::Remove(args) => {
+            library::with_progress(|options| run::remove_library(options, &args.name))
+        }
+        LibraryCommand::Lock => library::with_progress(run::lock_libraries),
+        LibraryCommand::Sync => library::with_progress(run::sync_libraries),
+        LibraryCommand::Update(args) => {
+            library::with_progress(|options| run::update_libraries(options, &args.update()))
+        }
+        LibraryCommand::Vendor => library::with_progress(run::vendor_libraries),
+        LibraryCommand::List(args) => {
+            let lock = run::locked_libraries()?;
+            let text = match lock {
+                lock if args.json => json(&LibraryList::new(&lock.unwrap_or_default()))?,
+                Some(lock) => library::tree(&lock),
+                None => NO_LIBRARIES.into(),
+            };
+            return say(&text).map(|()| 0);
+        }
+        LibraryCommand::Verify => return verify_libraries(),
+    };
+    let Some(change) = change? else { return say(NO_LIBRARIES).map(|()| 0) };
+    for warning in &change.warnings {
+        report(LineKind::Warning, &printable(warning, MAX_ERROR_CHARS));
+    }
+    say(&library::described(name, &change)).map(|()| 0)
+}
+
+/// Prints a line for each package, and returns the exit code.
+fn verify_libraries() -> Result<u8, RunError> {
+    let Some(checked) = run::verify_libraries()? else { return say(NO_LIBRARIES).map(|()| 0) };
+    let mut code = 0;
+    for one in checked {
+        match one.outcome {
+            Ok(place) => {
+                say(&format!("{}\n", printable(&format!("{}: {place}", one.id), MAX_ERROR_CHARS)))?
+            }
+            Err(problem) => {
+                let problem = format!("{}: {problem}", one.id);
+                report(LineKind::Error, &printable(&problem, MAX_ERROR_CHARS));
+                code = RunError::invalid(anyhow::Error::msg(problem)).exit_code();
+            }
+        }
+    }
+    Ok(code)
 }
 
 fn scan(args: &ScanArgs) -> Result<(), RunError> {

@@ -30,10 +30,11 @@ const VARIABLE: &str = "SMBENCH_LOG";
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 const CRATE: &str = "smbench";
 /// The modules of this crate.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "backend",
     "cli",
     "ir",
+    "library",
     "observability",
     "probe",
     "project",
@@ -44,7 +45,7 @@ const MODULES: [&str; 11] = [
     "transform",
 ];
 /// The modules below them that log.
-const LOGGING: [&str; 28] = [
+const LOGGING: [&str; 30] = [
     "backend::breaks::holder",
     "backend::breaks::holders",
     "backend::breaks::lease_keys",
@@ -52,6 +53,8 @@ const LOGGING: [&str; 28] = [
     "backend::smb2::socket_reader",
     "backend::smb2::transport",
     "cli::execute",
+    "library::repository",
+    "library::repository_url",
     "observability::priority",
     "observability::progress",
     "observability::progress_lines",

@@ -14,6 +14,7 @@ mod flag_values;
 mod generations;
 mod input_path;
 mod junit;
+mod library;
 mod log;
 mod manual;
 mod metrics;

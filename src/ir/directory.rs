@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 
 /// Flags with which opening a pipe does not wait for its other end, and a terminal does not
@@ -29,6 +29,15 @@ pub enum OpenError {
     NotAFile,
     #[error("{0}")]
     Unreadable(io::Error),
+}
+
+/// The kind of what has a name in a directory. Links are not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    File,
+    Directory,
+    /// A symbolic link, or something else that is no file.
+    Other,
 }
 
 /// A directory that stays open. A path from it never leads out of it, whatever
@@ -60,6 +69,94 @@ impl Directory {
         options.read(true).custom_flags(FLAGS);
         let opened = self.0.open_with(path, &options).map_err(open_error)?;
         regular(opened.into_std())
+    }
+
+    /// Opens the directory `name` in this one, and makes it if it is missing. A symbolic link is not
+    /// followed, wherever it leads.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn make_directory(&self, name: &Path) -> Result<Directory, OpenError> {
+        match self.0.create_dir(name) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(open_error(error)),
+            _ => self.directory(name),
+        }
+    }
+
+    /// Opens the directory `name` in this one. A symbolic link is not followed, wherever it leads.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn directory(&self, name: &Path) -> Result<Directory, OpenError> {
+        let named = self.0.symlink_metadata(name).map_err(open_error)?;
+        let opened = self.0.open_dir(name).map_err(open_error)?;
+        let metadata = opened.dir_metadata().map_err(open_error)?;
+        // The name may have become a link between the check and the opening.
+        let is_same = (named.dev(), named.ino()) == (metadata.dev(), metadata.ino());
+        match named.is_dir() && is_same {
+            true => Ok(Directory(opened)),
+            false => Err(OpenError::Unreadable(not_a_directory())),
+        }
+    }
+
+    /// Returns whether there is a file, a directory or a link at `path`, and whether it is a
+    /// directory.
+    pub fn kind(&self, path: &Path) -> Option<EntryKind> {
+        let metadata = self.0.symlink_metadata(path).ok()?;
+        Some(match (metadata.is_dir(), metadata.is_file()) {
+            (true, _) => EntryKind::Directory,
+            (_, true) => EntryKind::File,
+            _ => EntryKind::Other,
+        })
+    }
+
+    /// Opens the regular file `name` for a lock, and creates it if it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn lock_file(&self, name: &Path) -> Result<File, OpenError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).custom_flags(FLAGS);
+        let opened = self.0.open_with(name, &options).map_err(open_error)?;
+        regular(opened.into_std()).map(|(file, _)| file)
+    }
+
+    /// Creates a file that is not there yet, with the directories around it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn create_file(&self, path: &Path, content: &[u8]) -> Result<(), OpenError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let opened = match self.0.open_with(path, &options) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_parents(path, &mut Vec::new()).map_err(open_error)?;
+                self.0.open_with(path, &options)
+            }
+            opened => opened,
+        };
+        opened.and_then(|mut file| file.write_all(content)).map_err(open_error)
+    }
+
+    /// Gives a file or directory another name in this directory.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), OpenError> {
+        self.0.rename(from, &self.0, to).map_err(open_error)
+    }
+
+    /// Removes a directory and everything in it, and follows no link. A file or a link of this name
+    /// is removed itself.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn remove_all(&self, name: &Path) -> Result<(), OpenError> {
+        match self.kind(name) {
+            Some(EntryKind::Directory) => self.0.remove_dir_all(name).map_err(open_error),
+            Some(_) => self.remove_file(name),
+            None => Ok(()),
+        }
     }
 
     /// Replaces the file at `path`, or creates it, with the directories around it that are missing. A
@@ -144,6 +241,11 @@ impl Directory {
     pub fn remove_file(&self, path: &Path) -> Result<(), OpenError> {
         self.0.remove_file(path).map_err(open_error)
     }
+}
+
+fn not_a_directory() -> io::Error {
+    let problem = "it is a symbolic link or a file, and not a directory";
+    io::Error::new(io::ErrorKind::NotADirectory, problem)
 }
 
 fn open_error(error: io::Error) -> OpenError {
@@ -303,6 +405,46 @@ mod tests {
             scope.spawn(write("two"));
         });
         assert_eq!(fs::read_dir(place.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn directories_are_opened_made_and_removed_without_following_links() {
+        let place = tempfile::tempdir().unwrap();
+        let (inner, other) = (place.path().join("inner"), place.path().join("other"));
+        fs::create_dir_all(inner.join("own")).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("kept"), "outside").unwrap();
+        fs::write(inner.join("own/kept"), "inside").unwrap();
+        let directory = Directory::open(&inner).unwrap();
+        let made = directory.make_directory("made".as_ref()).unwrap();
+        made.create_file("a/b/file".as_ref(), b"text").unwrap();
+        assert!(made.create_file("a/b/file".as_ref(), b"again").is_err());
+        assert_eq!(text(directory.regular_file("made/a/b/file".as_ref())), Ok("text".into()));
+        for (to, name) in [("../other", "out"), ("own", "in"), ("nowhere", "dangling")] {
+            symlink(to, inner.join(name)).unwrap();
+            symlink(inner.join(to), inner.join("made/a").join(name)).unwrap();
+            for refused in [
+                directory.directory(name.as_ref()).map(drop),
+                directory.make_directory(name.as_ref()).map(drop),
+            ] {
+                assert!(refused.is_err(), "{name}");
+            }
+            assert_eq!(directory.kind(name.as_ref()), Some(EntryKind::Other));
+        }
+        for name in ["out", "dangling"] {
+            assert!(directory.create_file(&Path::new(name).join("new"), b"").is_err(), "{name}");
+        }
+        assert!(directory.lock_file("out".as_ref()).is_err());
+        assert!(directory.lock_file("own".as_ref()).is_err());
+        directory.lock_file("lock".as_ref()).unwrap();
+        directory.remove_all("made".as_ref()).unwrap();
+        directory.remove_all("out".as_ref()).unwrap();
+        directory.remove_all("made".as_ref()).unwrap();
+        assert_eq!(directory.kind("made".as_ref()), None);
+        assert!(other.join("kept").exists() && inner.join("own/kept").exists());
+        directory.rename("own".as_ref(), "new".as_ref()).unwrap();
+        assert!(directory.rename("new".as_ref(), "../other/new".as_ref()).is_err());
+        assert_eq!(directory.kind("new".as_ref()), Some(EntryKind::Directory));
     }
 
     #[test]

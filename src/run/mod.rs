@@ -1,5 +1,5 @@
 //! The commands' work, put together from all other modules: [`run`], [`compile`], [`scan`],
-//! [`probe`], [`serve`] and [`test()`].
+//! [`probe`], [`serve`], [`test()`], and what `smbench lib` does.
 
 mod candidate;
 mod clean;
@@ -13,6 +13,7 @@ mod input;
 #[cfg(test)]
 mod input_tests;
 mod keys;
+mod libraries;
 mod lifecycle;
 mod lookahead;
 mod made_paths;
@@ -48,6 +49,11 @@ pub use compile::{Compiled, compile};
 pub use destination::Destination;
 pub use error::RunError;
 pub use input::{DocumentScaling, Input, Stream};
+pub use libraries::{
+    AddedSource, LibraryChange, LibraryOptions, SyncedLibraries, add_library, lock_libraries,
+    locked_libraries, remove_library, sync_libraries, update_libraries, vendor_libraries,
+    verify_libraries,
+};
 pub use lifecycle::{RunOutcome, run};
 pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts, WatchOptions};
 pub use probe::{ProbeOptions, probe};

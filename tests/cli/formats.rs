@@ -46,6 +46,7 @@ pub fn check_output(text: &str) {
         Some("smbench.probe/1") => Format::Probe.check(&value),
         Some("smbench.targets/1") => Format::Targets.check(&value),
         Some("smbench.tree/1") => Format::Tree.check(&value),
+        Some("smbench.libraries/1") => Format::Libraries.check(&value),
         Some("smbench.scripts/1") => Format::Scripts.check(&value),
         Some("smbench.explanation/1") => Format::Explanation.check(&value),
         Some(other) => panic!("{other} has no schema"),

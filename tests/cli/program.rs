@@ -23,6 +23,9 @@ pub const BOUND: Duration = Duration::from_secs(120);
 /// Longest wait for a line of a running call.
 const LINE_BOUND: Duration = Duration::from_secs(60);
 
+/// Longest time from the end of a call to the end of all processes that it has started.
+const GROUP_BOUND: Duration = Duration::from_secs(10);
+
 /// Strings that no message may hold: signs of a panic or of Rust, and secrets.
 const NEVER: [&str; 20] = [
     "panicked",
@@ -369,7 +372,7 @@ impl Running {
             std::thread::sleep(Duration::from_millis(2));
         };
         let group = self.group.0.take().unwrap();
-        assert!(test_kill_process_group(group).is_err(), "a process was left behind");
+        assert!(has_ended(group), "a process was left behind");
         let written = self.stderr.end();
         let is_progress = |line: &&str| line.starts_with("progress: ");
         let ended = Ended {
@@ -383,6 +386,19 @@ impl Running {
         ended.check(&self.temporary, &self.before);
         ended
     }
+}
+
+/// Returns whether all processes of a group end soon. A git that fails does not wait for the
+/// end of its own helper, and the system removes that one a moment later.
+fn has_ended(group: Pid) -> bool {
+    let limit = Instant::now() + GROUP_BOUND;
+    while test_kill_process_group(group).is_ok() {
+        if Instant::now() >= limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Standard output or standard error of a running call.

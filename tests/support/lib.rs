@@ -3,10 +3,14 @@
 //! is dropped.
 #![forbid(unsafe_code)]
 
+mod git_origin;
+mod git_server;
 mod proxy;
 mod samba;
 mod schema;
 
+pub use git_origin::GitOrigin;
+pub use git_server::GitServer;
 pub use proxy::Proxy;
 pub use samba::{Samba, Settings};
 pub use schema::Format;

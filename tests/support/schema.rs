@@ -20,6 +20,8 @@ pub enum Format {
     Scripts,
     /// The output of `smbench run --explain --json`.
     Explanation,
+    /// The output of `smbench lib list --json`.
+    Libraries,
 }
 
 impl Format {
@@ -46,7 +48,7 @@ impl Format {
 
     /// Returns the compiled schema. It is compiled once in a process.
     fn validator(self) -> &'static Validator {
-        static VALIDATORS: [OnceLock<Validator>; 7] = [const { OnceLock::new() }; 7];
+        static VALIDATORS: [OnceLock<Validator>; 8] = [const { OnceLock::new() }; 8];
         let text = match self {
             Format::Summary => include_str!("../../schema/summary.schema.json"),
             Format::OperationLog => include_str!("../../schema/ops.schema.json"),
@@ -55,6 +57,7 @@ impl Format {
             Format::Tree => include_str!("../../schema/tree.schema.json"),
             Format::Scripts => include_str!("../../schema/scripts.schema.json"),
             Format::Explanation => include_str!("../../schema/explanation.schema.json"),
+            Format::Libraries => include_str!("../../schema/libraries.schema.json"),
         };
         VALIDATORS[self as usize].get_or_init(|| {
             let schema = serde_json::from_str(text).expect("a schema is JSON");
