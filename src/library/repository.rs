@@ -4,7 +4,7 @@
 //! No file of a repository is ever checked out, so that no hook, filter, link or submodule of it
 //! takes effect.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,9 @@ use crate::observability::text::printable;
 const MAX_SHOWN: usize = 80;
 /// Size below which a repository of the cache is not removed to make room for a fetch, in bytes.
 const EMPTY: u64 = 256 << 10;
+
+/// The subject under which the cache remembers the tags of a repository.
+const TAGS: &str = "tags";
 
 /// Settings of [`Repositories`].
 #[derive(Clone)]
@@ -114,9 +117,13 @@ impl Repositories {
     fn read_versions(&self, repo: &str) -> Result<Vec<TaggedVersion>, RepositoryError> {
         self.progress(&format!("reading the versions of {}", shown_url(repo)));
         let tags = match self.remote_references(repo, &["refs/tags/*"]) {
-            Ok(references) => tags(&references),
+            Ok(references) => {
+                self.cached(repo, false).remember(TAGS, &references);
+                tags(&references)
+            }
             Err(error) => {
-                let cached = self.cached_tags(repo);
+                let cached = tags(&self.cached(repo, false).recall(TAGS));
+                let cached = self.present(repo, cached);
                 if !is_network(&error) || cached.is_empty() {
                     return Err(error);
                 }
@@ -137,15 +144,17 @@ impl Repositories {
         Ok(versions)
     }
 
-    /// Returns the tags in the cache and their commits.
-    fn cached_tags(&self, repo: &str) -> BTreeMap<String, String> {
-        [false, true]
-            .into_iter()
-            .map(|is_sha256| self.cached(repo, is_sha256))
-            .filter(CachedRepository::exists)
-            .flat_map(|cached| cached.cached_tags().unwrap_or_default())
-            .map(|(commit, tag)| (tag, commit))
-            .collect()
+    /// Returns those of the references whose commits are in the cache.
+    fn present(
+        &self,
+        repo: &str,
+        references: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let commits = || references.values().map(String::as_str);
+        let cached = [false, true].map(|is_sha256| self.cached(repo, is_sha256));
+        let present: BTreeSet<String> =
+            cached.iter().flat_map(|cached| cached.present(commits())).collect();
+        references.into_iter().filter(|(_, commit)| present.contains(commit)).collect()
     }
 
     /// Returns the commit of a tag or branch. A whole commit is returned itself; whether the
@@ -174,17 +183,20 @@ impl Repositories {
         self.progress(&format!("looking for {revision} in {}", shown_url(repo)));
         let [tag, branch] = [format!("refs/tags/{revision}"), format!("refs/heads/{revision}")];
         let peeled = format!("{tag}^{{}}");
+        let subject = format!("revision {revision}");
         match self.remote_references(repo, &[&tag, &peeled, &branch]) {
             Ok(references) => {
                 let find = |name: &String| references.iter().find(|(_, found)| found == name);
                 let found = find(&peeled).or_else(|| find(&tag)).or_else(|| find(&branch));
-                found.map(|(commit, _)| commit.clone()).ok_or_else(none)
+                let commit = found.map(|(commit, _)| commit.clone()).ok_or_else(none)?;
+                let found = (commit.clone(), revision.to_string());
+                self.cached(repo, false).remember(&subject, &[found]);
+                Ok(commit)
             }
             Err(error) if is_network(&error) => {
-                let cached = [false, true].map(|is_sha256| self.cached(repo, is_sha256));
-                let mut existing = cached.iter().filter(|cached| cached.exists());
-                let commit = existing.find_map(|cached| cached.cached_revision(revision));
-                let commit = commit.ok_or(error.clone())?;
+                let known = self.cached(repo, false).recall(&subject);
+                let known = known.into_iter().map(|(commit, name)| (name, commit)).collect();
+                let commit = self.present(repo, known).remove(revision).ok_or(error.clone())?;
                 tracing::warn!("{error}; {revision} is used as the cache has it");
                 Ok(commit)
             }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -217,24 +217,39 @@ impl<'a> CachedRepository<'a> {
         Ok(pairs(&output.bytes, '\t'))
     }
 
-    /// Returns the tags of versions whose commits are in the cache: pairs of commit and tag.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub(super) fn cached_tags(&self) -> Result<Vec<(String, String)>, GitError> {
-        let format = "--format=%(objectname) %(refname)";
-        let arguments = ["for-each-ref", format, "refs/smbench/tags/"];
-        let output = self.read(&arguments, "", MAX_REFERENCES_BYTES)?;
-        let tags = pairs(&output.bytes, ' ').into_iter().filter_map(|(commit, name)| {
-            Some((commit, name.strip_prefix("refs/smbench/tags/")?.to_string()))
-        });
-        Ok(tags.collect())
+    /// Remembers references that the server has named, for a time when it cannot be reached. What
+    /// a lock says of a tag is not remembered, because any project may have made it.
+    pub(super) fn remember(&self, subject: &str, references: &[(String, String)]) {
+        let text: String =
+            references.iter().map(|(hash, name)| format!("{hash} {name}\n")).collect();
+        let unfinished = format!("unfinished by {}", std::process::id());
+        let (file, new) = (self.remembered(subject), self.remembered(&unfinished));
+        // Without it there is less to use offline, and all else works.
+        let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
     }
 
-    /// Returns the commit to which a tag or branch led when it was fetched.
-    pub(super) fn cached_revision(&self, revision: &str) -> Option<String> {
-        let (commit, _) = self.object(&revision_reference(revision))?;
-        Some(commit)
+    /// Returns the references that [`CachedRepository::remember`] was given.
+    pub(super) fn recall(&self, subject: &str) -> Vec<(String, String)> {
+        let mut bytes = Vec::new();
+        let read = File::open(self.remembered(subject))
+            .and_then(|file| file.take(MAX_REFERENCES_BYTES as u64).read_to_end(&mut bytes));
+        if read.is_ok() { pairs(&bytes, ' ') } else { Vec::new() }
+    }
+
+    fn remembered(&self, subject: &str) -> PathBuf {
+        self.place.with_extension(&hash(subject.as_bytes())[..32])
+    }
+
+    /// Returns those of `commits` that are in the cache.
+    pub(super) fn present<'c>(&self, commits: impl Iterator<Item = &'c str>) -> Vec<String> {
+        let input: String = commits.map(|commit| format!("{commit}\n")).collect();
+        if input.is_empty() || !self.exists() {
+            return Vec::new();
+        }
+        let output = self.read(&["cat-file", "--batch-check"], &input, MAX_REFERENCES_BYTES);
+        let bytes = output.map(|output| output.bytes).unwrap_or_default();
+        let found = pairs(&bytes, ' ').into_iter();
+        found.filter(|(_, kind)| kind.starts_with("commit ")).map(|(commit, _)| commit).collect()
     }
 
     /// Returns hash and kind of an object; None if it is not in the cache.
@@ -258,7 +273,7 @@ impl<'a> CachedRepository<'a> {
     pub(super) fn fetch(&self, reference: &Reference, commit: &str) -> Result<(), FetchFailure> {
         self.make()?;
         match self.fetch_references(&[&format!("+{commit}:{}", commit_reference(commit))], true) {
-            Ok(()) => return self.keep(reference, commit),
+            Ok(()) => return self.keep(commit),
             Err(GitError::NotServed(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -268,7 +283,7 @@ impl<'a> CachedRepository<'a> {
                 let refspec = format!("+refs/{kind}/{name}:refs/smbench/named/{kind}");
                 match self.fetch_references(&[&refspec], true) {
                     Ok(()) if self.object(commit).is_some() => {
-                        return self.keep(reference, commit);
+                        return self.keep(commit);
                     }
                     Ok(()) | Err(GitError::NotServed(_)) => {}
                     Err(error) => return Err(error.into()),
@@ -279,7 +294,7 @@ impl<'a> CachedRepository<'a> {
             ["+refs/heads/*:refs/smbench/all/heads/*", "+refs/tags/*:refs/smbench/all/tags/*"];
         self.fetch_references(&all, false)?;
         if self.object(commit).is_some() {
-            return self.keep(reference, commit);
+            return self.keep(commit);
         }
         let kinds = ["tags", "heads"].into_iter().filter(|_| is_reference_name(name));
         let mut now =
@@ -318,8 +333,8 @@ impl<'a> CachedRepository<'a> {
         self.git.run(&call).map(drop)
     }
 
-    /// Names a commit that was fetched, so that git keeps it and finds it by its tag.
-    fn keep(&self, reference: &Reference, commit: &str) -> Result<(), FetchFailure> {
+    /// Names a commit that was fetched, so that git keeps it.
+    fn keep(&self, commit: &str) -> Result<(), FetchFailure> {
         match self.object(commit) {
             Some((_, kind)) if kind == "commit" => {}
             Some((_, kind)) => return Err(FetchFailure::NotACommit(kind)),
@@ -328,17 +343,7 @@ impl<'a> CachedRepository<'a> {
                 return Err(GitError::Failed(problem.into()).into());
             }
         }
-        let mut names = vec![commit_reference(commit)];
-        match reference {
-            Reference::Tag(tag) if version_of(tag).is_some() => {
-                names.push(format!("refs/smbench/tags/{tag}"));
-            }
-            Reference::Tag(_) => {}
-            Reference::Revision(revision) => names.push(revision_reference(revision)),
-        }
-        for name in names {
-            self.read(&["update-ref", &name, commit], "", 1 << 10)?;
-        }
+        self.read(&["update-ref", &commit_reference(commit), commit], "", 1 << 10)?;
         Ok(())
     }
 
@@ -435,12 +440,6 @@ fn remove(place: &Path) -> io::Result<()> {
 
 fn commit_reference(commit: &str) -> String {
     format!("refs/smbench/commits/{commit}")
-}
-
-/// Returns the reference under which the commit of a tag or branch is kept. It has the hash of the
-/// name, because a branch may be named as a directory of branches was before.
-fn revision_reference(revision: &str) -> String {
-    format!("refs/smbench/revisions/{}", hash(revision.as_bytes()))
 }
 
 fn pairs(bytes: &[u8], separator: char) -> Vec<(String, String)> {

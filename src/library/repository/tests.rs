@@ -129,17 +129,43 @@ fn what_was_read_once_is_read_from_the_cache_when_the_origin_is_gone() {
     let main = Reference::Revision("main".into());
     assert_eq!(place.repositories.manifest(&url, &main, &other), Ok(None));
     assert_eq!(place.repositories.versions(&url).unwrap().len(), 2);
+    assert_eq!(place.repositories.commit_of(&url, "main").as_ref(), Ok(&other));
+    place.origin.git(&["tag", "v1.2.0"]);
+    place.origin.git(&[
+        "branch",
+        "unread",
+        &place.origin.git(&["commit-tree", "-m", "x", "main^{tree}"]),
+    ]);
+    place.repositories.commit_of(&url, "unread").unwrap();
     place.hide_origin();
     place.start_again();
     let files = place.files("v1.0.0", &commit).unwrap();
     assert_eq!(files.get("lib/größe.lua"), Some(&b"return 1"[..]));
     assert_eq!(files.listing().paths().count(), 2);
     let versions = place.repositories.versions(&url).unwrap();
-    assert_eq!(versions.iter().map(|it| it.tag.as_str()).collect::<Vec<_>>(), ["v1.0.0"]);
+    let tags: Vec<_> = versions.iter().map(|it| it.tag.as_str()).collect();
+    assert_eq!(tags, ["v1.1.0", "v1.0.0"], "the server had these when it was asked");
     assert_eq!(place.repositories.commit_of(&url, "main"), Ok(other));
+    place.repositories.commit_of(&url, "unread").unwrap_err();
     let missing = place.manifest("v2.0.0", &"a".repeat(40)).unwrap_err();
     assert!(missing.contains("the repository cannot be reached"), "{missing}");
     place.repositories.commit_of(&url, "another").unwrap_err();
+}
+
+#[test]
+fn what_a_lock_says_of_a_tag_is_not_believed_by_another_project() {
+    let mut place = Place::new();
+    let other = place.origin.commit(&[("smbench.toml", "other")]);
+    let commit = place.origin.commit(&[("smbench.toml", "name")]);
+    place.origin.git(&["tag", "other", &other]);
+    place.origin.git(&["tag", "v1.0.0", &commit]);
+    let url = place.origin.url();
+    assert_eq!(place.repositories.versions(&url).unwrap()[0].commit, commit);
+    place.manifest("v1.0.0", &commit).unwrap();
+    place.manifest("v1.0.0", &other).unwrap();
+    place.hide_origin();
+    place.start_again();
+    assert_eq!(place.repositories.versions(&url).unwrap()[0].commit, commit);
 }
 
 #[test]
