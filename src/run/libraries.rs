@@ -22,7 +22,8 @@ use crate::library::repository_url::check_url;
 use crate::library::resolve::{Resolution, ResolvedSource, Update, resolve};
 use crate::library::store::{VENDORED, package_directory, verify};
 use crate::project::manifest::{
-    DependencySource, MANIFEST, MAX_BYTES, Manifest, Wanted, nearest_manifest, parse_requirement,
+    DependencySource, MANIFEST, MAX_MANIFEST_BYTES, Manifest, Wanted, nearest_manifest,
+    parse_requirement,
 };
 use crate::project::names::check_alias;
 
@@ -107,7 +108,7 @@ impl LibraryUser {
         regular_file(&path)
             .map_err(|error| error.to_string())
             .and_then(|(file, _)| {
-                file.take(MAX_BYTES + 1)
+                file.take(MAX_MANIFEST_BYTES + 1)
                     .read_to_string(&mut text)
                     .map_err(|error| error.to_string())
             })
@@ -214,7 +215,7 @@ impl<'a> LazyRepositories<'a> {
         let package = verify(&self.user.directory, &directory, hash).ok()?;
         let (file, _) = package.files.regular_file(Path::new(MANIFEST)).ok()?;
         let mut text = String::new();
-        file.take(MAX_BYTES + 1).read_to_string(&mut text).ok()?;
+        file.take(MAX_MANIFEST_BYTES + 1).read_to_string(&mut text).ok()?;
         Some(text)
     }
 

@@ -23,7 +23,7 @@ pub const BOUND: Duration = Duration::from_secs(120);
 /// Longest wait for a line of a running call.
 const LINE_BOUND: Duration = Duration::from_secs(60);
 
-/// Longest time from the end of a call to the end of all processes that it has started.
+/// Longest time from the end of a call of `smbench lib` to the end of git's processes.
 const GROUP_BOUND: Duration = Duration::from_secs(10);
 
 /// Strings that no message may hold: signs of a panic or of Rust, and secrets.
@@ -234,6 +234,7 @@ impl Call {
 
     pub fn start(mut self) -> Running {
         let before = formats::results(&self.work);
+        let starts_git = self.command.get_args().next().is_some_and(|command| command == "lib");
         let mut child = self.command.process_group(0).spawn().unwrap();
         Running {
             group: Group(Some(Pid::from_child(&child))),
@@ -246,6 +247,7 @@ impl Call {
             out: self.out,
             started: Instant::now(),
             bound: BOUND,
+            starts_git,
         }
     }
 
@@ -278,6 +280,7 @@ pub struct Running {
     out: Option<PathBuf>,
     started: Instant,
     bound: Duration,
+    starts_git: bool,
 }
 
 /// The process group of a call, until the call is known to have ended.
@@ -372,7 +375,8 @@ impl Running {
             std::thread::sleep(Duration::from_millis(2));
         };
         let group = self.group.0.take().unwrap();
-        assert!(has_ended(group), "a process was left behind");
+        let patience = if self.starts_git { GROUP_BOUND } else { Duration::ZERO };
+        assert!(ends_within(patience, group), "a process was left behind");
         let written = self.stderr.end();
         let is_progress = |line: &&str| line.starts_with("progress: ");
         let ended = Ended {
@@ -388,10 +392,10 @@ impl Running {
     }
 }
 
-/// Returns whether all processes of a group end soon. A git that fails does not wait for the
-/// end of its own helper, and the system removes that one a moment later.
-fn has_ended(group: Pid) -> bool {
-    let limit = Instant::now() + GROUP_BOUND;
+/// Returns whether all processes of a group end. A git that fails does not wait for the end of its
+/// own helper, and the system removes that one a moment later.
+fn ends_within(patience: Duration, group: Pid) -> bool {
+    let limit = Instant::now() + patience;
     while test_kill_process_group(group).is_ok() {
         if Instant::now() >= limit {
             return false;
