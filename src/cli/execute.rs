@@ -482,6 +482,9 @@ fn libraries(args: &LibraryArgs) -> Result<u8, RunError> {
             return say(&text).map(|()| 0);
         }
         LibraryCommand::Verify => return verify_libraries(),
+        LibraryCommand::Docs(args) => {
+            return say(&run::library_docs(args.name.as_deref())?).map(|()| 0);
+        }
     };
     let Some(change) = change? else { return say(NO_LIBRARIES).map(|()| 0) };
     for warning in &change.warnings {

@@ -64,6 +64,15 @@ pub enum LibraryCommand {
     ///
     /// If the copies are committed, nobody else needs git or a network for the project.
     Vendor,
+    Docs(LibraryDocsArgs),
+}
+
+/// Print the API of a library from the comments in its modules
+#[derive(Clone, Debug, Args)]
+pub struct LibraryDocsArgs {
+    /// Name in smbench.toml [default: this project]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// Add a library to smbench.toml and fetch it

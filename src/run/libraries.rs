@@ -82,16 +82,16 @@ pub struct CheckedLibrary {
 }
 
 /// A project and the directory of its manifest.
-struct LibraryUser {
-    directory: PathBuf,
+pub(super) struct LibraryUser {
+    pub(super) directory: PathBuf,
     /// The text of the manifest.
     text: String,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
 }
 
 impl LibraryUser {
     /// Finds the project that is nearest upward from the current directory.
-    fn nearest() -> Result<LibraryUser, String> {
+    pub(super) fn nearest() -> Result<LibraryUser, String> {
         let current = std::env::current_dir()
             .map_err(|error| format!("cannot find the current directory: {error}"))?;
         let path = nearest_manifest(&current)?.ok_or_else(|| {
@@ -126,7 +126,7 @@ impl LibraryUser {
     }
 
     /// Returns the lock, which fits the manifest; None if there are no libraries at all.
-    fn fitting_lock(&self) -> Result<Option<Lock>, String> {
+    pub(super) fn fitting_lock(&self) -> Result<Option<Lock>, String> {
         match self.lock()? {
             Some(lock) => {
                 check_fits(&lock, &self.directory, &self.manifest)?;

@@ -14,6 +14,7 @@ mod input;
 mod input_tests;
 mod keys;
 mod libraries;
+mod library_docs;
 mod lifecycle;
 mod lookahead;
 mod made_paths;
@@ -54,6 +55,7 @@ pub use libraries::{
     locked_libraries, remove_library, sync_libraries, update_libraries, vendor_libraries,
     verify_libraries,
 };
+pub use library_docs::library_docs;
 pub use lifecycle::{RunOutcome, run};
 pub use options::{HookErrorPolicy, MAX_THREADS, RunOptions, Timeouts, WatchOptions};
 pub use probe::{ProbeOptions, probe};
