@@ -14,6 +14,7 @@ use super::git::{Call, Git, GitError, GitOutput, SHORT, size_of};
 use super::listing::{MAX_BYTES, MAX_FILE_BYTES, hash};
 use super::lock::{Reference, is_commit};
 use super::package_files::{MAX_TREE_BYTES, PackageFiles, TreeFile, check_tree};
+use crate::ir::directory::Directory;
 use crate::project::manifest::MANIFEST;
 
 /// Maximum number of bytes of the answer to a list of references.
@@ -222,10 +223,11 @@ impl<'a> CachedRepository<'a> {
     pub(super) fn remember(&self, subject: &str, references: &[(String, String)]) {
         let text: String =
             references.iter().map(|(hash, name)| format!("{hash} {name}\n")).collect();
-        let unfinished = format!("unfinished by {}", std::process::id());
-        let (file, new) = (self.remembered(subject), self.remembered(&unfinished));
+        let path = self.remembered(subject);
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
         // Without it there is less to use offline, and all else works.
-        let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
+        let _ = Directory::open(directory)
+            .map(|directory| directory.write_file(name.as_ref(), text.as_bytes()));
     }
 
     /// Returns the references that [`CachedRepository::remember`] was given.
