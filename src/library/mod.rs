@@ -3,4 +3,5 @@
 
 pub mod listing;
 pub mod lock;
+pub mod packages;
 pub mod store;

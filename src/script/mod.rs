@@ -32,6 +32,7 @@ mod options;
 mod order_check;
 mod pace;
 mod parameter_file;
+mod parameter_names;
 mod printing;
 mod project;
 mod project_files;

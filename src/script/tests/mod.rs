@@ -19,6 +19,7 @@ mod hooks;
 mod hostile;
 mod hostile_hooks;
 mod hostile_sources;
+mod libraries;
 mod mixes;
 mod modules;
 mod open_loop;
