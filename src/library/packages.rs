@@ -229,6 +229,13 @@ impl Package {
     }
 }
 
+/// Returns whether a directory is that of a vendored package, whose files are no part of the project.
+pub fn is_vendored(directory: &Path) -> bool {
+    directory.parent().is_some_and(|parent| parent.ends_with(VENDORED))
+        && directory.join(LISTING).is_file()
+        && directory.join(FILES).is_dir()
+}
+
 /// The files of a package.
 struct Opened {
     directory: Directory,

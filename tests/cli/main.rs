@@ -19,6 +19,7 @@ mod hostile_scripts;
 mod installing;
 mod interrupts;
 mod leases;
+mod library_runs;
 mod lifecycle;
 mod log_lines;
 mod losses;
