@@ -1,6 +1,6 @@
 //! The libraries of a project as `require` finds them: the package of each alias, with its files.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -86,32 +86,13 @@ impl Packages {
             };
         };
         check_fits(&lock, project, manifest)?;
-        let mut packages = Packages::default();
-        let mut numbers: BTreeMap<&PackageId, usize> = BTreeMap::new();
-        let mut waiting = VecDeque::new();
-        let mut found: Vec<(&PackageId, String)> = Vec::new();
-        // Those that fewer aliases lead to are numbered first.
-        let own = lock.dependencies.iter().chain(&lock.dev_dependencies);
-        waiting.extend(own.clone().map(|(alias, id)| (id, alias.clone(), 1)));
-        while let Some((id, alias, level)) = waiting.pop_front() {
-            if numbers.contains_key(id) {
-                continue;
-            }
-            if level > MAX_LEVELS {
-                return Err(format!(
-                    "{shown}: libraries use one another more than {MAX_LEVELS} levels deep"
-                ));
-            }
-            numbers.insert(id, found.len());
-            for (next, used) in &lock.packages[id].dependencies {
-                waiting.push_back((used, format!("{alias}.{next}"), level + 1));
-            }
-            found.push((id, alias));
-        }
+        let (numbers, found) = number(&lock, &shown)?;
         let numbered = |aliases: &BTreeMap<String, PackageId>| -> Aliases {
             aliases.iter().map(|(alias, id)| (alias.clone(), numbers[id])).collect()
         };
-        packages.own = own.map(|(alias, id)| (alias.clone(), numbers[id])).collect();
+        let mut own = numbered(&lock.dependencies);
+        own.extend(numbered(&lock.dev_dependencies));
+        let mut packages = Packages { packages: Vec::new(), own };
         for (id, alias) in found {
             let locked = &lock.packages[id];
             let aliases = numbered(&locked.dependencies);
@@ -119,13 +100,13 @@ impl Packages {
                 LockedSource::Repository { hash, .. } => from_repository(project, id, hash, read),
                 LockedSource::Path(path) => from_directory(project, manifest, id, path, read),
             };
-            let Opened { directory, place, listing, hash } =
+            let Opened { directory, root, place, listing, hash } =
                 opened.map_err(|problem| format!("{}: {problem}", manifest.shown))?;
             packages.packages.push(Package {
                 id: id.clone(),
                 alias,
                 directory,
-                root: project.join(&place),
+                root,
                 place,
                 listing,
                 aliases,
@@ -229,6 +210,43 @@ impl Package {
     }
 }
 
+/// The packages that the project uses, each with the shortest chain of aliases that leads to it.
+type Found<'a> = Vec<(&'a PackageId, String)>;
+
+/// Numbers the packages of a lock that the project uses, and returns the numbers too.
+fn number<'a>(
+    lock: &'a Lock,
+    shown: &str,
+) -> Result<(BTreeMap<&'a PackageId, usize>, Found<'a>), String> {
+    let mut numbers = BTreeMap::new();
+    let mut found = Vec::new();
+    let own = lock.dependencies.iter().chain(&lock.dev_dependencies);
+    let mut next: Found = own.map(|(alias, id)| (id, alias.clone())).collect();
+    // Packages to which a chain of this length leads, then those of the next one.
+    for _ in 0..MAX_LEVELS {
+        let first = found.len();
+        for (id, alias) in next {
+            if !numbers.contains_key(id) {
+                numbers.insert(id, found.len());
+                found.push((id, alias));
+            }
+        }
+        next = Vec::new();
+        let mut known = BTreeSet::new();
+        for (id, alias) in &found[first..] {
+            for (further, used) in &lock.packages[id].dependencies {
+                if !numbers.contains_key(used) && known.insert(used) {
+                    next.push((used, format!("{alias}.{further}")));
+                }
+            }
+        }
+        if next.is_empty() {
+            return Ok((numbers, found));
+        }
+    }
+    Err(format!("{shown}: libraries use one another more than {MAX_LEVELS} levels deep"))
+}
+
 /// Returns whether a directory is that of a vendored package, whose files are no part of the project.
 pub fn is_vendored(directory: &Path) -> bool {
     directory.parent().is_some_and(|parent| parent.ends_with(VENDORED))
@@ -239,6 +257,8 @@ pub fn is_vendored(directory: &Path) -> bool {
 /// The files of a package.
 struct Opened {
     directory: Directory,
+    /// The real path of the directory.
+    root: PathBuf,
     /// The path of the directory from that of the project.
     place: PathBuf,
     listing: Option<Listing>,
@@ -275,6 +295,7 @@ fn from_repository(
     })?;
     Ok(Opened {
         directory: verified.files,
+        root: project.join(&directory).join(FILES),
         place: directory.join(FILES),
         listing: Some(verified.listing),
         hash: hash.into(),
@@ -289,6 +310,7 @@ fn from_directory(
     read: &mut dyn FnMut(&Path),
 ) -> Result<Opened, String> {
     let root = project.join(path);
+    let root = root.canonicalize().unwrap_or(root);
     let named =
         |problem: &str| format!("the library {id} in {} {problem}", printable(path, MAX_SHOWN));
     read(&root.join(MANIFEST));
@@ -308,7 +330,7 @@ fn from_directory(
         )));
     }
     let hash = hash_of_directory(&root).map_err(|problem| named(&problem))?;
-    Ok(Opened { directory, place: path.into(), listing: None, hash })
+    Ok(Opened { directory, root, place: path.into(), listing: None, hash })
 }
 
 /// Returns the hash of the files of a library in a directory, with their paths. What begins with a

@@ -25,9 +25,10 @@ use super::read_files::ReadFiles;
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
-use crate::library::packages::Package;
+use crate::library::packages::{Package, Packages};
 use crate::project::manifest::MANIFEST;
 use crate::project::standard_library;
+use crate::protocol::shortened;
 
 /// The version that is recorded for a module or a tree of the project, because these state none.
 pub(super) const UNVERSIONED: &str = "unversioned";
@@ -52,26 +53,37 @@ const PREFIXES: &str = "a path begins with \"./\" or \"../\" (relative to the di
 /// The path of a module, without the extension of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ModulePath {
-    InProject(PathBuf),
+    /// The path within the project.
+    Project(PathBuf),
     /// The number of the library, and the path within it.
-    InLibrary(usize, PathBuf),
-    InStandardLibrary(PathBuf),
+    Library(usize, PathBuf),
+    /// The path within the standard library.
+    Standard(PathBuf),
 }
 
 impl ModulePath {
     /// Returns the path of the module that this file of the project contains.
     fn of_file(file: &Path) -> ModulePath {
-        ModulePath::InProject(match is_init(file) {
+        ModulePath::Project(match is_init(file) {
             true => file.parent().unwrap_or(Path::new("")).into(),
             false => file.with_extension(""),
         })
     }
 
+    /// Returns the aliases of libraries that the module can use. The standard library has none.
+    fn aliases<'p>(&self, packages: &'p Packages) -> Option<&'p BTreeMap<String, usize>> {
+        match self {
+            ModulePath::Project(_) => Some(packages.aliases(None)),
+            ModulePath::Library(number, _) => Some(packages.aliases(Some(*number))),
+            ModulePath::Standard(_) => None,
+        }
+    }
+
     fn path(&mut self) -> &mut PathBuf {
         match self {
-            ModulePath::InProject(path)
-            | ModulePath::InLibrary(_, path)
-            | ModulePath::InStandardLibrary(path) => path,
+            ModulePath::Project(path)
+            | ModulePath::Library(_, path)
+            | ModulePath::Standard(path) => path,
         }
     }
 }
@@ -127,7 +139,7 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
     let resolve = lua.create_require_function(Resolver {
         host: Rc::clone(host),
         modules: Rc::clone(&modules),
-        at: ModulePath::InProject(PathBuf::new()),
+        at: ModulePath::Project(PathBuf::new()),
         read: RefCell::new(None),
     })?;
     let host = Rc::clone(host);
@@ -138,18 +150,20 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
             if !more.is_empty() {
                 return fail!("require takes one argument, the path of a module");
             }
-            check_path(&path, &quoted).map_err(fault)?;
             // The caller is the nearest file of the script on the stack. Luau would report the
             // prelude as the caller of `pcall(require, path)`.
             let line = host.line(lua).unwrap_or_default();
             let file = line.rsplit_once(':').map_or("", |(file, _)| file);
-            let Some(caller) = modules.files.borrow().get(file).cloned() else {
+            let caller = modules.files.borrow().get(file).cloned();
+            let aliases = caller.as_ref().and_then(|caller| caller.aliases(&host.project.packages));
+            check_path(&path, &quoted, aliases).map_err(fault)?;
+            let Some(caller) = caller else {
                 return fail!(
                     "require must be called from a line of the script or of a module, to which the path is relative: write function() return require({path:?}) end instead of passing require itself"
                 );
             };
             if host.project.directory.is_none()
-                && matches!(caller, ModulePath::InProject(_))
+                && matches!(caller, ModulePath::Project(_))
                 && ["./", "../", "@self"].iter().any(|prefix| path.starts_with(prefix))
             {
                 return fail!("module {quoted} cannot be read: {NO_FILES}");
@@ -167,7 +181,12 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
 }
 
 /// Checks the form of a path before any file is looked up. Errors write the path as `quoted`.
-fn check_path(path: &str, quoted: &str) -> Result<(), String> {
+/// `aliases` are those that the calling file can use.
+fn check_path(
+    path: &str,
+    quoted: &str,
+    aliases: Option<&BTreeMap<String, usize>>,
+) -> Result<(), String> {
     if path.len() > MAX_PATH_BYTES {
         return Err(format!("the path {quoted} is longer than {MAX_PATH_BYTES} bytes"));
     }
@@ -188,7 +207,11 @@ fn check_path(path: &str, quoted: &str) -> Result<(), String> {
     let bare = path.strip_suffix(".luau").or_else(|| path.strip_suffix(".lua")).unwrap_or(path);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let below = path.strip_prefix("std.").unwrap_or(path);
+    let first = path.split('/').next().unwrap_or_default();
     let meant = match standard_library::MODULES.iter().find(|(name, _)| *name == below) {
+        _ if aliases.is_some_and(|known| known.contains_key(first)) => {
+            format!(": write require(\"@{path}\")")
+        }
         Some((name, _)) => format!(": write require(\"@bench/{name}\")"),
         None if path.is_empty() || path.starts_with(['/', '.']) || !path.chars().all(plain) => {
             String::new()
@@ -235,7 +258,7 @@ impl Resolver {
             return Err("must be required at the top level of the script, outside of all functions, so that it is loaded before the first operation".into());
         }
         let (name, path, source, version) = match &self.at {
-            ModulePath::InStandardLibrary(path) => {
+            ModulePath::Standard(path) => {
                 let name = in_standard_library(path);
                 if name == TEST_MODULE && self.host.tests.is_none() {
                     return Err("is for test files, which smbench test runs".into());
@@ -243,8 +266,8 @@ impl Resolver {
                 let source = standard_module(path, &name)?.to_string();
                 (name.clone(), name, source, env!("CARGO_PKG_VERSION").into())
             }
-            ModulePath::InLibrary(number, path) => return self.read_of_library(*number, path),
-            ModulePath::InProject(path) => {
+            ModulePath::Library(number, path) => return self.read_of_library(*number, path),
+            ModulePath::Project(path) => {
                 let project = &self.host.project;
                 // A new file at any of these paths would change the result.
                 if let Some(root) = &project.root {
@@ -277,7 +300,8 @@ impl Resolver {
         let name = format!("{}@{}/{}", package.id.name, package.id.version, shown_path(&file));
         if name.len() > MAX_NAME_BYTES {
             return Err(format!(
-                "cannot be read: the name of its file, {name}, is longer than {MAX_NAME_BYTES} bytes"
+                "cannot be read: the name of its file, {}, is longer than {MAX_NAME_BYTES} bytes",
+                shortened(&name, MAX_NAME_BYTES)
             ));
         }
         let limit = self.host.limits.source_bytes;
@@ -302,7 +326,7 @@ impl Resolver {
         let packages = &self.host.project.packages;
         let caller = self.modules.caller.borrow();
         let of = match &*caller {
-            Some(ModulePath::InLibrary(number, _)) => Some(*number),
+            Some(ModulePath::Library(number, _)) => Some(*number),
             _ => None,
         };
         let aliases: &BTreeMap<String, usize> = packages.aliases(of);
@@ -448,18 +472,14 @@ impl Require for Resolver {
 
     fn to_alias_override(&mut self, alias: &str) -> Result<(), NavigateError> {
         let caller = self.modules.caller.borrow();
-        let of = match &*caller {
-            Some(ModulePath::InProject(_)) => Some(None),
-            Some(ModulePath::InLibrary(number, _)) => Some(Some(*number)),
-            Some(ModulePath::InStandardLibrary(_)) | None => None,
-        };
-        let number = of.and_then(|of| self.host.project.packages.aliases(of).get(alias).copied());
+        let aliases = caller.as_ref().and_then(|it| it.aliases(&self.host.project.packages));
+        let number = aliases.and_then(|aliases| aliases.get(alias).copied());
         match (alias, number) {
-            ("bench", _) => self.at = ModulePath::InStandardLibrary(PathBuf::new()),
+            ("bench", _) => self.at = ModulePath::Standard(PathBuf::new()),
             // Luau itself resolves `@self` if this returns "not found".
             ("self", _) => return Err(NavigateError::NotFound),
             (_, Some(number)) => {
-                self.at = ModulePath::InLibrary(number, PathBuf::new());
+                self.at = ModulePath::Library(number, PathBuf::new());
             }
             (_, None) => {
                 let problem = self.no_alias(alias);
@@ -476,15 +496,15 @@ impl Require for Resolver {
             return Ok(());
         }
         let problem = match self.at {
-            ModulePath::InStandardLibrary(_) => "is outside of the standard library".into(),
-            ModulePath::InLibrary(number, _) => {
+            ModulePath::Standard(_) => "is outside of the standard library".into(),
+            ModulePath::Library(number, _) => {
                 let packages = &self.host.project.packages;
                 format!("is outside of {}", library_name(packages.get(number)))
             }
-            ModulePath::InProject(_) if self.host.project.has_manifest => {
+            ModulePath::Project(_) if self.host.project.has_manifest => {
                 format!("is outside of the project, which is the directory with {MANIFEST}")
             }
-            ModulePath::InProject(_) => format!(
+            ModulePath::Project(_) => format!(
                 "is outside of the script's directory; to read modules from a directory above, create a file {MANIFEST} in it"
             ),
         };
@@ -515,9 +535,9 @@ impl Require for Resolver {
 
     fn cache_key(&self) -> String {
         match &self.at {
-            ModulePath::InProject(path) => format!("./{}", shown_path(path)),
-            ModulePath::InLibrary(number, path) => format!("{number}:{}", shown_path(path)),
-            ModulePath::InStandardLibrary(path) => in_standard_library(path),
+            ModulePath::Project(path) => format!("./{}", shown_path(path)),
+            ModulePath::Library(number, path) => format!("{number}:{}", shown_path(path)),
+            ModulePath::Standard(path) => in_standard_library(path),
         }
     }
 
@@ -566,7 +586,7 @@ fn load(
         );
     }
     modules.files.borrow_mut().insert(name.clone(), module.clone());
-    if let ModulePath::InLibrary(number, _) = module {
+    if let ModulePath::Library(number, _) = module {
         host.files_of_libraries.borrow_mut().insert(name.clone(), *number);
     }
     modules.loading.borrow_mut().push((module.clone(), name.clone()));

@@ -492,3 +492,50 @@ fn a_library_is_tested_in_its_own_directory_with_the_libraries_that_it_names() {
     let written = made.locked().file("smbench.toml", manifest).file("save.lua", "return 'save'");
     assert_eq!(written.load().unwrap().header().modules.len(), 2);
 }
+
+#[test]
+fn errors_name_a_library_beside_the_project_without_detours() {
+    let mut made = project("", &["near near 0.1.0"]).in_directory("near 0.1.0", "near", &[]);
+    let id = id("near 0.1.0");
+    let source = LockedSource::Path("../near".into());
+    made.lock.packages.insert(id, LockedPackage { source, dependencies: BTreeMap::new() });
+    let written = (made.written)
+        .file("p/smbench.toml", "[dependencies]\nnear = { path = \"../near\" }\n")
+        .file(&format!("p/{LOCK}"), &made.lock.text())
+        .file("p/s.lua", "require('@near')")
+        .file("near/init.lua", "error('boom')");
+    fs::remove_file(written.path("smbench.toml")).unwrap();
+    let path = written.path("p/s.lua");
+    let written = written.with(|options| (options.location, options.shown) = (path.into(), None));
+    assert_eq!(written.refused(), "DIR/near/init.lua:1: boom");
+    let written = written.with(|options| options.shown = Some("s.lua".into()));
+    assert_eq!(written.refused(), "../near/init.lua:1: boom");
+}
+
+#[test]
+fn a_path_without_a_prefix_that_is_an_alias_is_written_with_it() {
+    for (path, meant) in [("office", "@office"), ("office/save", "@office/save")] {
+        let made = project(&format!("require('{path}')"), &["office acme/office 1.2.0"]);
+        let written = made.package(OFFICE, &[], &[("init.lua", "return {}")]).locked();
+        let message = written.refused();
+        let begin = format!(
+            "s.lua:1: \"{path}\" is not the path of a module: write require(\"{meant}\"); "
+        );
+        assert!(message.starts_with(&begin), "{message}");
+    }
+}
+
+#[test]
+fn a_chain_of_libraries_has_a_limit_and_a_circle_in_the_lock_does_no_harm() {
+    let chain = |length: usize| {
+        let mut made = project("require('@a')", &["a p1 1.0.0"]);
+        for at in 1..=length {
+            let next = format!("a p{} 1.0.0", at % length + 1);
+            made = made.package(&format!("p{at} 1.0.0"), &[&next], &[("init.lua", "return 1")]);
+        }
+        made.locked()
+    };
+    assert_eq!(chain(64).load().unwrap().header().packages.len(), 64);
+    let deep = "smbench.lock: libraries use one another more than 64 levels deep";
+    assert_eq!(chain(65).refused(), deep);
+}
