@@ -85,6 +85,11 @@ impl Packages {
                 false => Ok(Packages::default()),
             };
         };
+        for package in lock.packages.values() {
+            if let LockedSource::Path(path) = &package.source {
+                read(&real(&project.join(path)).join(MANIFEST));
+            }
+        }
         check_fits(&lock, project, manifest)?;
         let (numbers, found) = number(&lock, &shown)?;
         let numbered = |aliases: &BTreeMap<String, PackageId>| -> Aliases {
@@ -98,7 +103,7 @@ impl Packages {
             let aliases = numbered(&locked.dependencies);
             let opened = match &locked.source {
                 LockedSource::Repository { hash, .. } => from_repository(project, id, hash, read),
-                LockedSource::Path(path) => from_directory(project, manifest, id, path, read),
+                LockedSource::Path(path) => from_directory(project, manifest, id, path),
             };
             let Opened { directory, root, place, listing, hash } =
                 opened.map_err(|problem| format!("{}: {problem}", manifest.shown))?;
@@ -307,13 +312,10 @@ fn from_directory(
     manifest: &Manifest,
     id: &PackageId,
     path: &str,
-    read: &mut dyn FnMut(&Path),
 ) -> Result<Opened, String> {
-    let root = project.join(path);
-    let root = root.canonicalize().unwrap_or(root);
+    let root = real(&project.join(path));
     let named =
         |problem: &str| format!("the library {id} in {} {problem}", printable(path, MAX_SHOWN));
-    read(&root.join(MANIFEST));
     let directory =
         Directory::open(&root).map_err(|error| named(&format!("cannot be opened: {error}")))?;
     let shown = Path::new(&manifest.shown).with_file_name(path).join(MANIFEST);
@@ -331,6 +333,11 @@ fn from_directory(
     }
     let hash = hash_of_directory(&root).map_err(|problem| named(&problem))?;
     Ok(Opened { directory, root, place: path.into(), listing: None, hash })
+}
+
+/// Returns the path without symbolic links and `..`, or as it is if nothing is there.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.into())
 }
 
 /// Returns the hash of the files of a library in a directory, with their paths. What begins with a
