@@ -161,7 +161,8 @@ pub(super) fn load_for_hooks(
     Ok(((vm, state), declared))
 }
 
-/// Returns the parameters that a script declares, by name. Only the top level of the script runs,
+/// Returns the parameters that a script declares, by name, and after them those of the libraries
+/// that it requires. Only the top level of the script runs,
 /// and nothing it prints is shown.
 ///
 /// # Errors

@@ -435,12 +435,13 @@ fn a_library_in_a_directory_is_that_of_the_lock_and_no_link_leads_out_of_it() {
     let outside = "lib/local/init.lua:1: module \"@self/out\" is outside of the library local: the path out.lua contains a symbolic link that is absolute or leads out of the library; copy the file into the library";
     assert_eq!(written.refused(), outside);
     let manifest = written.path("lib/local/smbench.toml");
-    for manifest_text in ["name = \"local\"\nversion = \"0.2.0\"\n", ""] {
-        fs::write(&manifest, manifest_text).unwrap();
-        let message = refused_anew(&written);
-        assert!(message.contains("local 0.1.0"), "{message}");
-        assert!(message.ends_with("run smbench lib lock"), "{message}");
-    }
+    fs::write(&manifest, "name = \"local\"\nversion = \"0.2.0\"\n").unwrap();
+    let message = refused_anew(&written);
+    assert!(message.contains("local 0.1.0"), "{message}");
+    assert!(message.ends_with("run smbench lib lock"), "{message}");
+    fs::write(&manifest, "").unwrap();
+    let message = refused_anew(&written);
+    assert!(message.contains("no name"), "{message}");
     fs::remove_dir_all(written.path("lib")).unwrap();
     let message = refused_anew(&written);
     assert!(message.contains("lib/local"), "{message}");
@@ -540,4 +541,26 @@ fn a_chain_of_libraries_has_a_limit_and_a_circle_in_the_lock_does_no_harm() {
     assert_eq!(chain(64).load().unwrap().header().packages.len(), 64);
     let deep = "smbench.lock: libraries use one another more than 64 levels deep";
     assert_eq!(chain(65).refused(), deep);
+}
+
+#[test]
+fn a_module_of_a_library_may_declare_what_a_module_of_the_project_may() {
+    let declares = "local M = {}
+        function M.declare(name)
+            bench.workload { name = name, iteration = function(c) c:stat(name) end }
+            bench.thresholds { 'stat.response.p99 < 1s' }
+        end
+        M.tree = bench.tree('tree.json').directories[1]
+        return M";
+    let tree = r#"{"schema":"smbench.tree/1","totals":{"directories":1,"files":1,"bytes":1,"skipped":{"links":0,"special":0,"unreadable":0},"replaced_names":0},"directories":[{"files":[1],"names":["a"]}]}"#;
+    let text =
+        "local office = require('@office') office.declare('of a library') assert(office.tree)";
+    let written = project(text, &["office acme/office 1.2.0"])
+        .package(OFFICE, &[], &[("init.lua", declares)])
+        .locked()
+        .file("tree.json", tree);
+    let script = written.load().unwrap();
+    let names: Vec<&str> = script.header().workloads.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["of a library", "w"]);
+    assert!(script.header().thresholds[0].place.contains("/library/init.lua:4"));
 }
