@@ -51,8 +51,8 @@ use crate::observability::text::printable;
 use crate::project::definitions as editor_definitions;
 use crate::project::starter::{self, StarterKind};
 use crate::run::{
-    self, Destination, DocumentScaling, Given, Input, Origin, ProbeOptions, RunError, RunOptions,
-    ServeOptions, Settings, SettingsRequest, TestRunOptions, Timeouts, WatchOptions,
+    self, Destination, DocumentScaling, Given, Input, ProbeOptions, RunError, RunOptions,
+    ServeOptions, Settings, SettingsRequest, TestRunOptions, Timeouts, ValueOrigin, WatchOptions,
 };
 use crate::scheduler::Precision;
 use crate::script::{self, Depth, READY_WORKLOADS, ReadFiles, ScriptLocation, ScriptOptions};
@@ -131,7 +131,7 @@ fn run(args: &RunArgs) -> Result<u8, RunError> {
     };
     let settings = settle(&request, &mut input)?;
     let target = settings.target.value.clone();
-    if target != Target::Embedded && origins.origin("embedded_dir") == Some(&Origin::Flag) {
+    if target != Target::Embedded && origins.origin("embedded_dir") == Some(&ValueOrigin::Flag) {
         return Err(RunError::invalid(anyhow::anyhow!(
             "--embedded-dir is for the target embedded, and the target is {target}"
         )));
@@ -263,7 +263,7 @@ fn compile(args: &CompileArgs) -> Result<(), RunError> {
     let is_bounded = iterations.is_some() || operations.is_some();
     let is_document = matches!(input, Input::Document { .. });
     let duration = settings.duration.filter(|duration| {
-        let by_profile = matches!(duration.origin, Origin::Profile { .. });
+        let by_profile = matches!(duration.origin, ValueOrigin::Profile { .. });
         !by_profile || !(is_bounded || is_document)
     });
     let duration_ns = duration.map(|duration| nanoseconds(duration.value));
@@ -426,7 +426,7 @@ fn scripts(args: &ScriptsArgs) -> Result<(), RunError> {
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
-    let target = Some(Given { value: args.target.clone(), origin: Origin::Flag });
+    let target = Some(Given { value: args.target.clone(), origin: ValueOrigin::Flag });
     let request = SettingsRequest { target, ..SettingsRequest::default() };
     let target = request.settle(&mut |_| ()).map_err(RunError::invalid)?.target.value;
     let options = ProbeOptions {

@@ -6,8 +6,8 @@ use super::args::StreamArgs;
 use super::style::{BOLD, DIM, Style};
 use crate::observability::columns::{self, left_aligned};
 use crate::observability::text::printable;
-use crate::run::{Given, Origin, Settings};
-use crate::script::{GivenParameter, ParameterValue};
+use crate::run::{Given, Settings, ValueOrigin};
+use crate::script::{ExplainedParameter, GivenParameter};
 
 pub const SCHEMA: &str = "smbench.explanation/1";
 
@@ -51,7 +51,7 @@ impl Explanation {
         stream: &StreamArgs,
         settings: &Settings,
         password_from: Option<String>,
-        parameters: &[ParameterValue],
+        parameters: &[ExplainedParameter],
     ) -> Explanation {
         let mut flags = Vec::new();
         for flag in stream.origins.iter() {
@@ -97,10 +97,10 @@ impl Explanation {
                 }
             }
         }
-        let typed = stream.origins.origin("params").cloned().unwrap_or(Origin::Flag);
-        let parameters = parameters.iter().map(|ParameterValue { parameter, given }| {
+        let typed = stream.origins.origin("params").cloned().unwrap_or(ValueOrigin::Flag);
+        let parameters = parameters.iter().map(|ExplainedParameter { parameter, given }| {
             let (value, origin) = match given {
-                None => (parameter.default.clone(), Origin::Default),
+                None => (parameter.default.clone(), ValueOrigin::Default),
                 Some(given) => (given.value.clone(), origin(given, &typed)),
             };
             ExplainedValue { name: parameter.name.clone(), value, origin: origin.to_string() }
@@ -109,10 +109,12 @@ impl Explanation {
     }
 }
 
-fn origin(given: &GivenParameter, typed: &Origin) -> Origin {
+fn origin(given: &GivenParameter, typed: &ValueOrigin) -> ValueOrigin {
     match (&given.place, &given.profile) {
-        (Some(place), Some(name)) => Origin::Profile { name: name.clone(), place: place.clone() },
-        (Some(place), None) => Origin::ParameterFile(place.clone()),
+        (Some(place), Some(name)) => {
+            ValueOrigin::Profile { name: name.clone(), place: place.clone() }
+        }
+        (Some(place), None) => ValueOrigin::ParameterFile(place.clone()),
         (None, _) => typed.clone(),
     }
 }
@@ -163,7 +165,7 @@ fn line(
 
 fn origin_of(explained: &ExplainedValue, style: Style) -> String {
     let origin = printable(&explained.origin, MAX_CHARS);
-    match origin == Origin::Default.to_string() {
+    match origin == ValueOrigin::Default.to_string() {
         true => style.paint(DIM, origin),
         false => origin,
     }

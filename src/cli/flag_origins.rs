@@ -3,7 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::run::{Given, Origin};
+use crate::run::{Given, ValueOrigin};
 
 /// The values of the flags of one command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct FlagValue {
     pub flag: String,
     /// The values as they were typed, or the default as the help states it.
     pub values: Vec<String>,
-    pub origin: Origin,
+    pub origin: ValueOrigin,
 }
 
 /// The end of a flag's help that states its default, where the parser has none.
@@ -43,11 +43,11 @@ impl FlagOrigins {
     /// clap knows the flag by.
     pub fn given<T>(&self, id: &str, value: T) -> Option<Given<T>> {
         let origin = self.origin(id)?.clone();
-        (origin != Origin::Default).then_some(Given { value, origin })
+        (origin != ValueOrigin::Default).then_some(Given { value, origin })
     }
 
     /// Returns the origin of a flag's value; None if the command has no such flag.
-    pub fn origin(&self, id: &str) -> Option<&Origin> {
+    pub fn origin(&self, id: &str) -> Option<&ValueOrigin> {
         self.0.iter().find(|flag| flag.id == id).map(|flag| &flag.origin)
     }
 }
@@ -56,12 +56,12 @@ impl FlagValue {
     fn of(arg: &Arg, matches: &ArgMatches) -> FlagValue {
         let id = arg.get_id().as_str();
         let origin = match matches.value_source(id) {
-            Some(ValueSource::CommandLine) => Origin::Flag,
+            Some(ValueSource::CommandLine) => ValueOrigin::Flag,
             Some(ValueSource::EnvVariable) => {
                 let variable = arg.get_env().unwrap_or_default().to_string_lossy();
-                Origin::Variable(variable.into_owned())
+                ValueOrigin::Variable(variable.into_owned())
             }
-            _ => Origin::Default,
+            _ => ValueOrigin::Default,
         };
         let raw = matches.get_raw(id).into_iter().flatten();
         let values: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
@@ -109,7 +109,10 @@ mod tests {
         assert_eq!(value("--seed"), pair("0, or the document's", "default"));
         assert_eq!(value("--limit"), pair("one per client", "default"));
         assert_eq!(value("--operations"), pair("none", "default"));
-        assert_eq!(origins.given("duration", 5), Some(Given { value: 5, origin: Origin::Flag }));
+        assert_eq!(
+            origins.given("duration", 5),
+            Some(Given { value: 5, origin: ValueOrigin::Flag })
+        );
         assert_eq!(origins.given("target", 5), None);
         assert!(origins.iter().all(|it| it.flag != "--help"));
     }

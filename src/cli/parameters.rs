@@ -12,16 +12,48 @@ const GAP: usize = 2;
 /// Minimum number of columns for the help of a parameter, however long the names are.
 const LEAST_HELP_WIDTH: usize = 20;
 
-/// Returns the section on a script's parameters, which follows the flags in its help.
+/// Returns the sections on a script's parameters and on those of its libraries, which follow the
+/// flags in its help.
 pub fn render_parameters(script: &str, parameters: &[ParameterHelp], style: Style) -> String {
     let script = printable(script, MAX_NAME_CHARS * 2);
-    if parameters.is_empty() {
-        return format!("{script} has no parameters.\n");
+    let mut text = match parameters.iter().any(|parameter| parameter.library.is_none()) {
+        true => String::new(),
+        false => format!("{script} has no parameters.\n"),
+    };
+    for group in parameters.chunk_by(|one, next| library_of(one) == library_of(next)) {
+        let title = match library_of(&group[0]) {
+            None => format!("Parameters of {script} (-p name=value):"),
+            Some((alias, library)) => {
+                let alias = printable(alias, MAX_NAME_CHARS);
+                let library = printable(library, MAX_NAME_CHARS * 2);
+                format!("Parameters of {alias}, {library} (-p {alias}.name=value):")
+            }
+        };
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &(style.paint(BOLD, title) + "\n");
+        text += &render_group(group, style);
     }
+    text
+}
+
+/// Returns the alias and the name of the library that declares the parameter.
+fn library_of(parameter: &ParameterHelp) -> Option<(&str, &str)> {
+    let library = parameter.library.as_deref()?;
+    Some((parameter.name.rsplit_once('.').map_or("", |(alias, _)| alias), library))
+}
+
+/// Returns the lines on the parameters that one script or library declares, with their names there.
+fn render_group(parameters: &[ParameterHelp], style: Style) -> String {
     let heads: Vec<String> = parameters
         .iter()
         .map(|parameter| {
-            let name = printable(&parameter.name, MAX_NAME_CHARS);
+            let own = match parameter.library {
+                Some(_) => parameter.name.rsplit_once('.').map(|(_, name)| name),
+                None => None,
+            };
+            let name = printable(own.unwrap_or(&parameter.name), MAX_NAME_CHARS);
             format!("{name} <{}>", parameter.kind)
         })
         .collect();
@@ -29,8 +61,7 @@ pub fn render_parameters(script: &str, parameters: &[ParameterHelp], style: Styl
     let margin = INDENT + head_width + GAP;
     let help_width = style.width.saturating_sub(margin).max(LEAST_HELP_WIDTH);
 
-    let title = format!("Parameters of {script} (-p name=value):");
-    let mut text = style.paint(BOLD, title) + "\n";
+    let mut text = String::new();
     for (head, parameter) in heads.iter().zip(parameters) {
         let lines = wrapped(&describe(parameter), help_width);
         text += &format!("{:INDENT$}{}{:GAP$}", "", left_aligned(head, head_width), "");
@@ -88,6 +119,7 @@ mod tests {
     fn parameter(name: &str, kind: &'static str, min: Option<&str>, help: &str) -> ParameterHelp {
         ParameterHelp {
             name: name.into(),
+            library: None,
             kind,
             default: "100".into(),
             min: min.map(String::from),
@@ -115,6 +147,34 @@ Parameters of office.lua (-p name=value):
                     [default: 100]
   io <size>         [default: 100]
 "
+        );
+    }
+
+    #[test]
+    fn parameters_of_libraries_have_sections_of_their_own() {
+        let of = |name: &str| ParameterHelp {
+            library: Some("acme/office 1.2.0".into()),
+            ..parameter(name, "size", None, "of a document")
+        };
+        let own = parameter("users", "int", None, "simulated users");
+        let style = Style::plain(60);
+        let of_library = "
+Parameters of office, acme/office 1.2.0 (-p office.name=value):
+  doc_size <size>  of a document [default: 100]
+  io <size>        of a document [default: 100]
+";
+        let parameters = [own, of("office.doc_size"), of("office.io")];
+        assert_eq!(
+            render_parameters("s.lua", &parameters, style),
+            format!(
+                "Parameters of s.lua (-p name=value):
+  users <int>  simulated users [default: 100]
+{of_library}"
+            )
+        );
+        assert_eq!(
+            render_parameters("s.lua", &parameters[1..], style),
+            format!("s.lua has no parameters.\n{of_library}")
         );
     }
 

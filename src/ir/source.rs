@@ -36,6 +36,8 @@ pub struct StreamHeader {
     /// The script's parameters as the run sees them.
     pub params: serde_json::Map<String, serde_json::Value>,
     pub modules: Vec<Module>,
+    /// The libraries that the script's project uses, whether a module of them was required or not.
+    pub packages: Vec<UsedPackage>,
     /// The needs that are known before the run, which the backend has to meet.
     pub needs: Vec<Need>,
     pub thresholds: Vec<StatedThreshold>,
@@ -66,12 +68,47 @@ pub struct StatedThreshold {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Module {
     /// Path of the module's file within the project, such as `lib/sizes.lua`. A module of the
-    /// standard library has the path with which it is required, such as `@bench/office`.
+    /// standard library has the path with which it is required, such as `@bench/office`; one of a
+    /// library has the library's name and version before its path, such as
+    /// `acme/office@1.2.0/save.lua`.
     pub name: String,
-    /// Version of a module of the standard library, which is that of smbench; `unversioned` for
-    /// another.
+    /// Version of the library that the module belongs to; for the standard library, that of
+    /// smbench; `unversioned` for a module of the project.
     pub version: String,
     /// Hash of its text.
+    pub hash: String,
+}
+
+/// A library that the project of a script uses. One from a repository has `repo`, `tag` or `rev`,
+/// and `commit`; one from a directory has `path`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UsedPackage {
+    /// Alias under which the project reaches it, such as `office`; `office.sizes` for the library
+    /// with the alias `sizes` of that library.
+    pub alias: String,
+    /// Name that the library states.
+    pub name: String,
+    /// Version that the library states.
+    pub version: String,
+    /// URL of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    /// Tag that led to the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Tag, branch or commit that `rev` in `smbench.toml` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<String>,
+    /// Commit of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Directory of the library, relative to that of the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Hash of the list of its files with their hashes; for a library from a directory, of its
+    /// `.lua`, `.luau` and `.toml` files as they were when the script was loaded.
     pub hash: String,
 }
 
@@ -155,6 +192,7 @@ impl StreamHeader {
         let same = [
             ("the script", self.script_hash == other.script_hash),
             ("a module", self.modules == other.modules),
+            ("a library", self.packages == other.packages),
             ("a parameter", self.params == other.params),
             ("bench.workload", self.workloads == other.workloads),
             ("bench.phases", self.phases == other.phases),

@@ -12,7 +12,7 @@ use super::listing::is_hash;
 use crate::ir::directory::regular_file;
 use crate::project::manifest::parse_version;
 use crate::project::names::{check_alias, check_package_name};
-use crate::project::toml_reader::{Reader, Section};
+use crate::project::toml_reader::{Reader, TomlTable};
 
 /// The name of the file.
 pub const LOCK: &str = "smbench.lock";
@@ -227,7 +227,7 @@ fn table(id: &PackageId, package: &LockedPackage) -> Table {
     table
 }
 
-fn read_package(section: &Section) -> Result<(PackageId, LockedPackage), String> {
+fn read_package(section: &TomlTable) -> Result<(PackageId, LockedPackage), String> {
     section.check_keys(&[
         "name",
         "version",
@@ -273,11 +273,11 @@ pub fn is_commit(text: &str) -> bool {
     [40, 64].contains(&text.len()) && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn read_ids(section: &Section) -> Result<BTreeMap<String, PackageId>, String> {
+fn read_ids(section: &TomlTable) -> Result<BTreeMap<String, PackageId>, String> {
     section.section("dependencies")?.map_or(Ok(BTreeMap::new()), |section| ids(&section))
 }
 
-fn ids(section: &Section) -> Result<BTreeMap<String, PackageId>, String> {
+fn ids(section: &TomlTable) -> Result<BTreeMap<String, PackageId>, String> {
     let mut ids = BTreeMap::new();
     for alias in section.keys() {
         let id = section.parsed(&alias, |text| {
@@ -295,7 +295,7 @@ fn ids(section: &Section) -> Result<BTreeMap<String, PackageId>, String> {
 
 fn check_known(
     packages: &BTreeMap<PackageId, LockedPackage>,
-    section: &Section,
+    section: &TomlTable,
     ids: &BTreeMap<String, PackageId>,
 ) -> Result<(), String> {
     match ids.iter().find(|(_, id)| !packages.contains_key(id)) {

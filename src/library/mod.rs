@@ -12,6 +12,7 @@ pub mod lock_changes;
 pub mod manifest_edit;
 pub mod package_files;
 pub mod package_source;
+pub mod packages;
 pub mod path_package;
 pub mod repository;
 mod repository_cache;

@@ -22,7 +22,7 @@ use crate::ir::event::{
     BreakEnd, BreakEvent, Disconnection, FIRST_GENERATION, IterationEvent, IterationOutcome,
     Reopened, SocketTimes, Unissued,
 };
-use crate::ir::source::Module;
+use crate::ir::source::{Module, UsedPackage};
 use crate::ir::{
     CompletionEvent, CompletionStatus, Event, EventSink, Execution, Failure, HandleOperation,
     HandleRef, OpenMode, OpenOperation, Operation, OperationKind, OperationTimes, PathOperation,
@@ -58,10 +58,30 @@ pub fn layout() -> Arc<Layout> {
             version: "1.0.0".into(),
             hash: "ef".into(),
         }],
+        packages: packages(),
         ..StreamHeader::default()
     };
     let phases = vec![phase("warmup", 1, false), phase("steady", 2, true)];
     Arc::new(Layout::new(Arc::new(header), phases, Duration::from_millis(10)))
+}
+
+/// Returns libraries that have every key.
+fn packages() -> Vec<UsedPackage> {
+    let package = |alias: &str, name: &str| UsedPackage {
+        alias: alias.into(),
+        name: name.into(),
+        version: "1.2.0".into(),
+        hash: "cd".into(),
+        ..UsedPackage::default()
+    };
+    let text = |text: &str| Some(text.to_string());
+    let repo = || (text("https://host/office.git"), text("abcd"));
+    let (of_tag, of_rev) = (package("office", "acme/office"), package("mail", "acme/mail"));
+    vec![
+        UsedPackage { repo: repo().0, tag: text("v1.2.0"), commit: repo().1, ..of_tag },
+        UsedPackage { repo: repo().0, rev: text("main"), commit: repo().1, ..of_rev },
+        UsedPackage { path: text("../local"), ..package("local", "local") },
+    ]
 }
 
 pub fn recorder() -> Recorder {
@@ -365,6 +385,7 @@ pub fn generations(summary: &Summary) -> Vec<GenerationSummary> {
         ir_hash: summary.run.ir_hash.clone(),
         params: summary.run.params.clone(),
         modules: summary.run.modules.clone(),
+        packages: summary.run.packages.clone(),
         started_s: 0.0,
         clients: 3,
         superseded: SupersededCounts { operations: 12, overdue: 1 },

@@ -16,7 +16,7 @@ use super::summarize::{iterations, operations, seconds, totals, with_rate};
 use super::summary::{Iterations, OperationTotals, Operations};
 use crate::ir::StreamHeader;
 use crate::ir::event::FIRST_GENERATION;
-use crate::ir::source::Module;
+use crate::ir::source::{Module, UsedPackage};
 
 /// The identity of a generation: its number, and the hashes and parameters that it was made from.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,7 @@ pub struct GenerationFacts {
     pub ir_hash: String,
     pub params: serde_json::Map<String, serde_json::Value>,
     pub modules: Vec<Module>,
+    pub packages: Vec<UsedPackage>,
     /// The time of its acceptance, in nanoseconds from time zero; 0 for the first.
     pub started_ns: u64,
 }
@@ -40,6 +41,7 @@ impl GenerationFacts {
             ir_hash: header.ir_hash.clone(),
             params: header.params.clone(),
             modules: header.modules.clone(),
+            packages: header.packages.clone(),
             started_ns: 0,
         }
     }
@@ -81,6 +83,9 @@ pub struct GenerationSummary {
     pub params: serde_json::Map<String, serde_json::Value>,
     /// Modules that the script required.
     pub modules: Vec<Module>,
+    /// Libraries that the script's project used; absent if there were none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<UsedPackage>,
     /// Seconds from time zero at which it was accepted. Its clients moved to it from then on, each
     /// at the end of an iteration.
     pub started_s: f64,
@@ -264,6 +269,7 @@ impl Generation {
             ir_hash: facts.ir_hash,
             params: facts.params,
             modules: facts.modules,
+            packages: facts.packages,
             started_s: seconds(Duration::from_nanos(facts.started_ns)),
             clients: stats.presence.joined,
             superseded: stats.superseded,

@@ -160,6 +160,7 @@ fn run(facts: &RunFacts, layout: &Layout) -> Run {
         ir_hash: header.ir_hash.clone(),
         script_hash: header.script_hash.clone(),
         modules: header.modules.clone(),
+        packages: header.packages.clone(),
         settings: facts.settings.clone(),
         version: env!("CARGO_PKG_VERSION"),
         interrupted: facts.interrupted,

@@ -23,7 +23,7 @@ use super::text::counted;
 use super::thresholds::{ThresholdOutcome, ThresholdSummary};
 use super::trust::{HookEvents, Processors, Trust};
 use crate::ir::OperationType;
-use crate::ir::source::Module;
+use crate::ir::source::{Module, UsedPackage};
 
 pub const SCHEMA: &str = "smbench.summary/1";
 
@@ -232,6 +232,9 @@ pub struct Run {
     pub script_hash: Option<String>,
     /// Modules that the script required.
     pub modules: Vec<Module>,
+    /// Libraries that the script's project uses; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<UsedPackage>,
     pub settings: RunSettings,
     /// Version of smbench.
     pub version: &'static str,

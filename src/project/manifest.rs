@@ -9,7 +9,7 @@ use std::time::Duration;
 use semver::{Version, VersionReq};
 
 use super::names::{check_alias, check_package_name, check_plain_name};
-use super::toml_reader::{Reader, Section, Stated};
+use super::toml_reader::{Reader, Stated, TomlTable};
 use crate::ir::directory::regular_file;
 use crate::ir::units::parse_duration_ns;
 
@@ -179,7 +179,7 @@ impl Manifest {
     }
 }
 
-fn engine(engines: &Section) -> Result<Option<VersionReq>, String> {
+fn engine(engines: &TomlTable) -> Result<Option<VersionReq>, String> {
     let Some(stated) = engines.parsed("smbench", parse_requirement)? else {
         engines.check_keys(&["smbench"])?;
         return Ok(None);
@@ -196,7 +196,7 @@ fn engine(engines: &Section) -> Result<Option<VersionReq>, String> {
     }
 }
 
-fn dependencies(root: &Section, key: &str) -> Result<BTreeMap<String, Dependency>, String> {
+fn dependencies(root: &TomlTable, key: &str) -> Result<BTreeMap<String, Dependency>, String> {
     let mut dependencies = BTreeMap::new();
     for (alias, section) in root.sections(key)? {
         section.check_name(&alias, check_alias)?;
@@ -224,7 +224,7 @@ fn dependencies(root: &Section, key: &str) -> Result<BTreeMap<String, Dependency
     Ok(dependencies)
 }
 
-fn read_profile(section: &Section) -> Result<Profile, String> {
+fn read_profile(section: &TomlTable) -> Result<Profile, String> {
     section.check_keys(&["target", "duration", "thresholds", "params"])?;
     let params = match section.section("params")? {
         Some(params) => params.scalars()?,

@@ -28,7 +28,7 @@ pub struct Reader<'a> {
 }
 
 /// A table of the file.
-pub struct Section<'a> {
+pub struct TomlTable<'a> {
     reader: &'a Reader<'a>,
     table: &'a dyn TableLike,
     /// The keys that lead to it, each followed by a dot.
@@ -56,9 +56,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the table of the whole file.
-    pub fn root(&'a self) -> Section<'a> {
+    pub fn root(&'a self) -> TomlTable<'a> {
         let table = self.document.as_table();
-        Section { reader: self, table, prefix: String::new(), line: 1 }
+        TomlTable { reader: self, table, prefix: String::new(), line: 1 }
     }
 }
 
@@ -68,7 +68,7 @@ fn line_at(line_starts: &[usize], range: Option<Range<usize>>) -> usize {
     line_starts.partition_point(|line| *line <= start).max(1)
 }
 
-impl<'a> Section<'a> {
+impl<'a> TomlTable<'a> {
     /// Returns the number of the section's first line.
     pub fn line(&self) -> usize {
         self.line
@@ -130,21 +130,21 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// A message if another type of value is there.
-    pub fn section(&self, key: &str) -> Result<Option<Section<'a>>, String> {
+    pub fn section(&self, key: &str) -> Result<Option<TomlTable<'a>>, String> {
         let Some(item) = self.table.get(key) else { return Ok(None) };
         let line = self.line_of(key);
         let table = item
             .as_table_like()
             .ok_or_else(|| self.wrong_at(line, key, "it is not a table of keys and values"))?;
         let prefix = format!("{}{}.", self.prefix, shortened(key, MAX_SHOWN));
-        Ok(Some(Section { reader: self.reader, table, prefix, line }))
+        Ok(Some(TomlTable { reader: self.reader, table, prefix, line }))
     }
 
     /// Returns the tables in the table at `key`, with their names.
     ///
     /// # Errors
     /// A message if another type of value is there.
-    pub fn sections(&self, key: &str) -> Result<Vec<(String, Section<'a>)>, String> {
+    pub fn sections(&self, key: &str) -> Result<Vec<(String, TomlTable<'a>)>, String> {
         let Some(section) = self.section(key)? else { return Ok(Vec::new()) };
         let mut sections = Vec::new();
         for name in section.keys() {
@@ -157,12 +157,12 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// A message if another type of value is there.
-    pub fn elements(&self, key: &str) -> Result<Vec<Section<'a>>, String> {
+    pub fn elements(&self, key: &str) -> Result<Vec<TomlTable<'a>>, String> {
         let Some(item) = self.table.get(key) else { return Ok(Vec::new()) };
         let tables = item.as_array_of_tables().ok_or_else(|| {
             self.wrong_at(self.line_of(key), key, "it is not an array of tables, [[…]]")
         })?;
-        let section = |table: &'a Table| Section {
+        let section = |table: &'a Table| TomlTable {
             reader: self.reader,
             table,
             prefix: format!("{}{key}.", self.prefix),

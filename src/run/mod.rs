@@ -62,6 +62,6 @@ pub use probe::{ProbeOptions, probe};
 pub use reload_lines::RELOAD_TARGET;
 pub use scan::{Scanned, scan};
 pub use serve::{ServeOptions, serve};
-pub use settings::{Given, GivenThreshold, ListedTarget, Origin, Settings, SettingsRequest};
+pub use settings::{Given, GivenThreshold, ListedTarget, Settings, SettingsRequest, ValueOrigin};
 pub use signals::survive_file_size_limit;
 pub use test::{TestEnding, TestRunOptions, test};

@@ -36,7 +36,7 @@ pub struct SettingsRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given<T> {
     pub value: T,
-    pub origin: Origin,
+    pub origin: ValueOrigin,
 }
 
 impl Given<String> {
@@ -45,8 +45,8 @@ impl Given<String> {
     fn stated(&self, flag: &str) -> String {
         let value = shortened(&self.value, MAX_SHOWN);
         match &self.origin {
-            Origin::Variable(name) => format!("{name}={value}"),
-            Origin::Profile { place, .. } => place.clone(),
+            ValueOrigin::Variable(name) => format!("{name}={value}"),
+            ValueOrigin::Profile { place, .. } => place.clone(),
             _ => format!("--{flag} {value}"),
         }
     }
@@ -54,7 +54,7 @@ impl Given<String> {
 
 /// The place that a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     Default,
     Flag,
     /// An environment variable, by its name.
@@ -68,14 +68,14 @@ pub enum Origin {
     ParameterFile(String),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Default => f.write_str("default"),
-            Origin::Flag => f.write_str("flag"),
-            Origin::Variable(name) => write!(f, "variable {name}"),
-            Origin::Profile { name, place } => write!(f, "profile {name} ({place})"),
-            Origin::ParameterFile(place) => f.write_str(place),
+            ValueOrigin::Default => f.write_str("default"),
+            ValueOrigin::Flag => f.write_str("flag"),
+            ValueOrigin::Variable(name) => write!(f, "variable {name}"),
+            ValueOrigin::Profile { name, place } => write!(f, "profile {name} ({place})"),
+            ValueOrigin::ParameterFile(place) => f.write_str(place),
         }
     }
 }
@@ -107,7 +107,7 @@ impl Settings {
         let given = thresholds.map(|Given { value, origin }| GivenThreshold {
             expression: value.clone(),
             place: match origin {
-                Origin::Profile { place, .. } => place.clone(),
+                ValueOrigin::Profile { place, .. } => place.clone(),
                 _ => "--threshold".into(),
             },
         });
@@ -154,7 +154,7 @@ impl SettingsRequest {
         };
         let shown = found.as_ref().map_or(MANIFEST, |manifest| &manifest.shown);
         let profile = self.profile(found.as_ref())?;
-        let of_profile = |name: &str, line: usize| Origin::Profile {
+        let of_profile = |name: &str, line: usize| ValueOrigin::Profile {
             name: name.into(),
             place: format!("{shown}:{line}"),
         };
@@ -165,7 +165,7 @@ impl SettingsRequest {
         });
         let (target, named) = match target {
             Some(target) => resolved(target, found.as_ref())?,
-            None => (Given { value: Target::Embedded, origin: Origin::Default }, None),
+            None => (Given { value: Target::Embedded, origin: ValueOrigin::Default }, None),
         };
         let duration = self.duration.clone().or_else(|| {
             let (name, profile) = profile.as_ref()?;
@@ -266,8 +266,8 @@ fn resolved(
         )),
         // It may hold a password, so it is not quoted.
         (Err(error), _) => Err(error).context(match &target.origin {
-            Origin::Variable(name) => name.clone(),
-            Origin::Profile { place, .. } => place.clone(),
+            ValueOrigin::Variable(name) => name.clone(),
+            ValueOrigin::Profile { place, .. } => place.clone(),
             _ => "--target".into(),
         }),
     }
@@ -312,7 +312,7 @@ target = \"lba\"
     }
 
     fn flag<T>(value: T) -> Option<Given<T>> {
-        Some(Given { value, origin: Origin::Flag })
+        Some(Given { value, origin: ValueOrigin::Flag })
     }
 
     #[test]
@@ -320,13 +320,13 @@ target = \"lba\"
         let place = tempfile::tempdir().unwrap();
         let plain = request(place.path());
         let settled = plain.settle(&mut |path| panic!("{}", path.display())).unwrap();
-        assert_eq!(settled.target, Given { value: Target::Embedded, origin: Origin::Default });
+        assert_eq!(settled.target, Given { value: Target::Embedded, origin: ValueOrigin::Default });
         std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
 
         let nightly = SettingsRequest { profile: flag("nightly".into()), ..plain.clone() };
         let settled = nightly.settle(&mut |_| ()).unwrap();
-        let line = |it: &Origin| match it {
-            Origin::Profile { name, place } => {
+        let line = |it: &ValueOrigin| match it {
+            ValueOrigin::Profile { name, place } => {
                 format!("{name}:{}", place.rsplit_once(':').unwrap().1)
             }
             other => other.to_string(),
@@ -353,7 +353,7 @@ target = \"lba\"
         assert_eq!((settled.target.value, settled.named), (Target::SimNull, None));
         assert_eq!(settled.duration, typed.duration);
         assert_eq!(settled.thresholds[0].value, "write.count > 2");
-        assert_eq!(settled.thresholds[0].origin, Origin::Flag);
+        assert_eq!(settled.thresholds[0].origin, ValueOrigin::Flag);
         assert_eq!(settled.thresholds.len(), 1);
     }
 
@@ -383,7 +383,7 @@ target = \"lba\"
         assert!(refused(&target).starts_with("--target labb: "), "{}", refused(&target));
         std::fs::write(place.path().join(MANIFEST), "[profiles]\n").unwrap();
         assert!(refused(&profile("x")).ends_with("write a table [profiles.NAME] in it"));
-        let typed = Some(Given { value: "LAB".into(), origin: Origin::Variable("V".into()) });
+        let typed = Some(Given { value: "LAB".into(), origin: ValueOrigin::Variable("V".into()) });
         let other = SettingsRequest { target: typed, ..plain.clone() };
         std::fs::write(place.path().join(MANIFEST), TEXT).unwrap();
         assert!(refused(&other).starts_with("V=LAB: "), "{}", refused(&other));

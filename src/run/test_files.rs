@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::ir::directory::regular_file;
+use crate::library::packages::is_vendored;
 use crate::observability::text::printable;
 
 /// The endings of the names of test files.
@@ -30,8 +31,8 @@ const CACHE_TAG: &str = "CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 /// Returns the test files that the paths name: a file is taken as it is, and a directory is searched
-/// for files with the names of tests. Directories in it that are hidden, named `results` or marked
-/// as caches are skipped, those that cannot be read are skipped with a warning, and links are not
+/// for files with the names of tests. Directories in it that are hidden, named `results`, marked
+/// as caches or vendored libraries are skipped, those that cannot be read are skipped with a warning, and links are not
 /// followed. The files are in the order of the paths, and
 /// those of a directory in the order of their names.
 ///
@@ -88,7 +89,7 @@ impl Search {
             }
             Err(error) => return Err(error).with_context(cannot),
         };
-        if depth > 0 && is_cache(directory) {
+        if depth > 0 && (is_cache(directory) || is_vendored(directory)) {
             return Ok(());
         }
         for entry in listed {

@@ -1,5 +1,7 @@
 //! The declarations that the top level of a script makes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mlua::Function;
 use serde_json::{Map, Value};
 
@@ -21,7 +23,10 @@ pub(super) struct Declared {
     /// Parameters given from outside.
     pub given: GivenParameters,
     pub seed: u64,
+    /// The script's own parameters.
     pub params: Option<Parameters>,
+    /// Those of libraries, by the library's number.
+    pub library_params: BTreeMap<usize, LibraryParameters>,
     pub modules: Vec<Module>,
     pub workloads: Vec<DeclaredWorkload>,
     /// The streams, in the order in which they were made.
@@ -35,6 +40,21 @@ pub(super) struct Declared {
 }
 
 impl Declared {
+    /// Returns the descriptions of the script's parameters and then those of its libraries.
+    pub fn parameters(&self) -> impl Iterator<Item = &ParameterHelp> {
+        let own = self.params.iter().flat_map(|parameters| &parameters.help);
+        own.chain(self.library_params.values().flat_map(|library| &library.parameters.help))
+    }
+
+    /// Takes the values of all parameters by the names with which they are set from outside.
+    pub fn take_values(&mut self) -> Map<String, Value> {
+        let mut values = self.params.take().map(|own| own.values).unwrap_or_default();
+        for library in std::mem::take(&mut self.library_params).into_values() {
+            values.extend(library.parameters.values);
+        }
+        values
+    }
+
     /// Checks the filters of hooks, and returns whether the script has hooks or metrics.
     ///
     /// # Errors
@@ -83,7 +103,11 @@ pub(super) struct DeclaredWorkload {
 /// A parameter as `--help` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterHelp {
+    /// The name with which it is set from outside: that of a library's parameter has the library's
+    /// alias before it.
     pub name: String,
+    /// The name and the version of the library that declares it; None for the script.
+    pub library: Option<String>,
     /// `int`, `float`, `string`, `bool`, `duration` or `size`.
     pub kind: &'static str,
     /// The default as the script wrote it.
@@ -105,10 +129,21 @@ impl ParameterHelp {
 /// The parameters declared with `bench.params`.
 #[derive(Default)]
 pub(super) struct Parameters {
-    /// Values as the run sees them: durations in nanoseconds, sizes in bytes.
+    /// Values as the run sees them: durations in nanoseconds, sizes in bytes. The names are those
+    /// with which parameters are set from outside.
     pub values: Map<String, Value>,
     /// Descriptions of the parameters, by name.
     pub help: Vec<ParameterHelp>,
+}
+
+/// The parameters that the files of one library declare.
+#[derive(Default)]
+pub(super) struct LibraryParameters {
+    pub parameters: Parameters,
+    /// The `file:line` of each, by the name that it has in the library.
+    pub places: BTreeMap<String, String>,
+    /// The files that have called `bench.params`.
+    pub files: BTreeSet<String>,
 }
 
 /// A hook declared with `bench.on_complete`.

@@ -2,7 +2,7 @@
 //! script's time and memory.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use crate::ir::file_tree::HashedTree;
 use crate::ir::panic_message::panic_message;
 use crate::ir::random::RandomNumbers;
 use crate::ir::step::{StepError, StepNames};
+use crate::library::packages::Packages;
 
 /// State that the VM's callbacks share with the code that drives the VM. Lua values in it do not
 /// keep the VM alive, because the binding's references are weak.
@@ -64,12 +65,16 @@ pub(super) struct ScriptHost {
     pub tree_cache: FileCache<HashedTree>,
     /// The texts of the script's modules.
     pub sources: FileCache<String>,
+    /// The libraries of the projects whose scripts were loaded.
+    pub package_cache: FileCache<Packages>,
     /// The files that the VMs of the script have read.
     pub reads: ReadFiles,
     /// The files from which writes take their bytes. A ready workload has none.
     pub blobs: RefCell<Option<Blobs>>,
     /// The script and its modules.
     pub chunks: RefCell<Chunks>,
+    /// The number of the library to which a file belongs, by Lua's name of the file.
+    pub files_of_libraries: RefCell<BTreeMap<String, usize>>,
     /// The state of hooks, in the VM that runs them.
     pub hooks: Option<Rc<HookState>>,
     /// The state of tests, in the VM of a test file.
@@ -157,12 +162,14 @@ impl ScriptHost {
             trees: Cell::new(0),
             tree_cache: options.trees.clone(),
             sources: options.sources.clone(),
+            package_cache: options.packages.clone(),
             reads: options.reads.clone(),
             drawing: RefCell::new(None),
             step_names: options.step_names.clone(),
             own_step_names: RefCell::default(),
             blobs: RefCell::new(blobs),
             chunks: RefCell::new(Chunks::default()),
+            files_of_libraries: RefCell::default(),
             hooks,
             tests,
             test: options.test.clone(),

@@ -32,6 +32,7 @@ mod options;
 mod order_check;
 mod pace;
 mod parameter_file;
+mod parameter_names;
 mod printing;
 mod project;
 mod project_files;
@@ -66,7 +67,7 @@ pub use parameter_file::ParameterFile;
 pub use read_files::ReadFiles;
 pub use ready_workloads::{READY_WORKLOADS, ReadyWorkload};
 pub use shared_state_check::{CheckError, Compared, Depth, check};
-pub use source::{ParameterValue, Script, describe, parameter_values};
+pub use source::{ExplainedParameter, Script, describe, parameter_values};
 pub use test_bounds::{TestBounds, TestEnd};
 
 #[cfg(test)]

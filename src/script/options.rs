@@ -16,6 +16,7 @@ use crate::ir::event::FIRST_GENERATION;
 use crate::ir::file_tree::HashedTree;
 use crate::ir::step::StepNames;
 use crate::ir::workloads::MAX_CLIENTS;
+use crate::library::packages::Packages;
 
 /// A script and the options it is run with.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,8 @@ pub struct ScriptOptions {
     /// The texts of the script and of its modules, which are the same in all of the script's VMs,
     /// also if a file is edited while it is loaded.
     pub sources: FileCache<String>,
+    /// The libraries of the script's project, which are checked once for all of its VMs.
+    pub packages: FileCache<Packages>,
     /// The files that the script's VMs have read, whose changes may change the stream.
     pub reads: ReadFiles,
     pub limits: ScriptLimits,
@@ -97,6 +100,7 @@ impl ScriptOptions {
         self.trees = FileCache::default();
         self.parameters_read = FileCache::default();
         self.sources = FileCache::default();
+        self.packages = FileCache::default();
         self.reads = ReadFiles::default();
         self.step_names = StepNames::default();
     }

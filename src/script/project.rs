@@ -1,11 +1,16 @@
 //! The project of a script: the directory from which its modules are read.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+use super::chunks::shown_path;
+use super::error::ScriptError;
+use super::options::ScriptOptions;
 use super::read_files::ReadFiles;
 use super::ready_workloads::ReadyWorkload;
 use crate::ir::directory::{Directory, directory_of};
-use crate::project::manifest::{manifest_paths, nearest_manifest};
+use crate::library::packages::Packages;
+use crate::project::manifest::{MANIFEST, Manifest, manifest_paths, nearest_manifest};
 
 /// The part of an error that says why a ready workload cannot use a file.
 pub(super) const NO_FILES: &str = "a ready workload has no files beside it; save the script with 'smbench scripts show' to add some";
@@ -29,6 +34,10 @@ pub(super) struct Project {
     shown: PathBuf,
     /// Whether the directory contains a file `smbench.toml`.
     pub has_manifest: bool,
+    /// The libraries that the project uses.
+    pub packages: Arc<Packages>,
+    /// The path of each library's directory in errors, by the library's number.
+    shown_packages: Vec<PathBuf>,
 }
 
 impl Project {
@@ -65,13 +74,49 @@ impl Project {
         };
         let directory = Directory::open(root).map_err(unreadable)?;
         let (directory, root) = (Some(directory), Some(root.to_path_buf()));
-        Ok(Project { directory, root, script, shown, has_manifest: manifest.is_some() })
+        let has_manifest = manifest.is_some();
+        let (packages, shown_packages) = Default::default();
+        Ok(Project { directory, root, script, shown, has_manifest, packages, shown_packages })
+    }
+
+    /// Opens the libraries of the project. The first VM of a load does it for all.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if the manifest or the lock is wrong, or if a library is missing or differs
+    /// from what the lock names.
+    pub fn load_packages(&mut self, options: &ScriptOptions) -> Result<(), ScriptError> {
+        let Some(root) = self.root.as_deref().filter(|_| self.has_manifest) else { return Ok(()) };
+        let load = || {
+            let shown = shown_path(&self.shown(Path::new(MANIFEST)));
+            let manifest = Manifest::read(&root.join(MANIFEST), &shown)?;
+            Packages::load(root, &manifest, &mut |path| options.reads.add(path))
+        };
+        let packages = options.packages.file(false, root, load).map_err(ScriptError::Script)?;
+        let shown = |place: &Path| {
+            let plain = without_parents(&self.shown.join(place));
+            let real = |path: &Path| Path::new(".").join(path).canonicalize().ok();
+            match real(&plain).is_some_and(|it| Some(it) == root.join(place).canonicalize().ok()) {
+                true => plain,
+                // A symbolic link on the way makes `..` lead elsewhere.
+                false => self.shown.join(place),
+            }
+        };
+        self.shown_packages = packages.iter().map(|package| shown(&package.place)).collect();
+        self.packages = packages;
+        Ok(())
     }
 
     /// Returns the project of a ready workload, which has no files.
     pub fn of_ready_workload(ready: &ReadyWorkload) -> Project {
         let script = PathBuf::from(ready.to_string());
-        Project { directory: None, root: None, script, shown: PathBuf::new(), has_manifest: false }
+        let (directory, root, packages) = Default::default();
+        let (shown, shown_packages) = Default::default();
+        Project { directory, root, script, shown, has_manifest: false, packages, shown_packages }
+    }
+
+    /// Returns the path of a file of a library as errors write it.
+    pub fn shown_in_package(&self, number: usize, file: &Path) -> PathBuf {
+        self.shown_packages[number].join(file)
     }
 
     /// Returns the path of a file of the project as errors write it.
@@ -99,10 +144,22 @@ fn above(directory: &Path, levels: usize) -> PathBuf {
     path
 }
 
+/// Returns the path without `..` after the name of a directory.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match (component, plain.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(plain.pop()),
+            (Component::CurDir, _) => {}
+            _ => plain.push(component),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::manifest::MANIFEST;
 
     #[test]
     fn a_directory_above_is_written_relative_to_the_one_below_it() {

@@ -1,10 +1,12 @@
 //! The function `require`, which loads a module by its path. Luau resolves the path. `./` and `../`
 //! are relative to the directory of the file that calls `require`. An `init.lua` stands for its
 //! directory, so in it they are relative to the directory above: in `lib/m/init.lua`, `./x` is
-//! `lib/x` and `@self/x` is `lib/m/x`. `@bench/` is the embedded standard library.
+//! `lib/x` and `@self/x` is `lib/m/x`. `@bench/` is the embedded standard library. Another alias is a
+//! library that the manifest of the calling file's project or library names. Paths of a library stay
+//! within it.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,11 +21,14 @@ use super::error::{ScriptError, TEST_MODULE};
 use super::host::ScriptHost;
 use super::members::GLOBALS;
 use super::project::{MAX_PATH_BYTES, NO_FILES, Project};
+use super::read_files::ReadFiles;
 use super::values::{fail, fault, shown, text, unknown};
 use crate::ir::directory::{OpenError, regular_file};
 use crate::ir::source::Module;
+use crate::library::packages::{Package, Packages};
 use crate::project::manifest::MANIFEST;
 use crate::project::standard_library;
+use crate::protocol::shortened;
 
 /// The version that is recorded for a module or a tree of the project, because these state none.
 pub(super) const UNVERSIONED: &str = "unversioned";
@@ -36,6 +41,10 @@ const ENDINGS: [&str; 4] = [".lua", ".luau", "/init.lua", "/init.luau"];
 /// thread that requires it, and a thread that makes operations has a stack of 2 MiB.
 const MAX_DEPTH: usize = 64;
 
+/// Maximum length of the name of a library's file in bytes: that of the library, its version and the
+/// file's path. An error of Lua contains at most 255 bytes of it.
+const MAX_NAME_BYTES: usize = 250;
+
 /// The UTF-8 form of U+FEFF.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -44,22 +53,37 @@ const PREFIXES: &str = "a path begins with \"./\" or \"../\" (relative to the di
 /// The path of a module, without the extension of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ModulePath {
-    InProject(PathBuf),
-    InStandardLibrary(PathBuf),
+    /// The path within the project.
+    Project(PathBuf),
+    /// The number of the library, and the path within it.
+    Library(usize, PathBuf),
+    /// The path within the standard library.
+    Standard(PathBuf),
 }
 
 impl ModulePath {
     /// Returns the path of the module that this file of the project contains.
     fn of_file(file: &Path) -> ModulePath {
-        ModulePath::InProject(match is_init(file) {
+        ModulePath::Project(match is_init(file) {
             true => file.parent().unwrap_or(Path::new("")).into(),
             false => file.with_extension(""),
         })
     }
 
+    /// Returns the aliases of libraries that the module can use. The standard library has none.
+    fn aliases<'p>(&self, packages: &'p Packages) -> Option<&'p BTreeMap<String, usize>> {
+        match self {
+            ModulePath::Project(_) => Some(packages.aliases(None)),
+            ModulePath::Library(number, _) => Some(packages.aliases(Some(*number))),
+            ModulePath::Standard(_) => None,
+        }
+    }
+
     fn path(&mut self) -> &mut PathBuf {
         match self {
-            ModulePath::InProject(path) | ModulePath::InStandardLibrary(path) => path,
+            ModulePath::Project(path)
+            | ModulePath::Library(_, path)
+            | ModulePath::Standard(path) => path,
         }
     }
 }
@@ -77,13 +101,14 @@ fn in_standard_library(path: &Path) -> String {
 /// A module that was read and has not run yet.
 struct ReadModule {
     /// The name under which Lua knows the file: its path within the project, or the path with
-    /// `@bench/` for the standard library.
+    /// `@bench/` for the standard library. That of a library's file has the library's name and
+    /// version before its path.
     name: String,
     module: ModulePath,
     /// The path of its file as the user would write it.
     path: String,
     source: String,
-    version: &'static str,
+    version: String,
 }
 
 /// The modules of one VM.
@@ -114,7 +139,7 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
     let resolve = lua.create_require_function(Resolver {
         host: Rc::clone(host),
         modules: Rc::clone(&modules),
-        at: ModulePath::InProject(PathBuf::new()),
+        at: ModulePath::Project(PathBuf::new()),
         read: RefCell::new(None),
     })?;
     let host = Rc::clone(host);
@@ -125,18 +150,20 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
             if !more.is_empty() {
                 return fail!("require takes one argument, the path of a module");
             }
-            check_path(&path, &quoted).map_err(fault)?;
             // The caller is the nearest file of the script on the stack. Luau would report the
             // prelude as the caller of `pcall(require, path)`.
             let line = host.line(lua).unwrap_or_default();
             let file = line.rsplit_once(':').map_or("", |(file, _)| file);
-            let Some(caller) = modules.files.borrow().get(file).cloned() else {
+            let caller = modules.files.borrow().get(file).cloned();
+            let aliases = caller.as_ref().and_then(|caller| caller.aliases(&host.project.packages));
+            check_path(&path, &quoted, aliases).map_err(fault)?;
+            let Some(caller) = caller else {
                 return fail!(
                     "require must be called from a line of the script or of a module, to which the path is relative: write function() return require({path:?}) end instead of passing require itself"
                 );
             };
             if host.project.directory.is_none()
-                && matches!(caller, ModulePath::InProject(_))
+                && matches!(caller, ModulePath::Project(_))
                 && ["./", "../", "@self"].iter().any(|prefix| path.starts_with(prefix))
             {
                 return fail!("module {quoted} cannot be read: {NO_FILES}");
@@ -154,7 +181,12 @@ pub(super) fn function(lua: &Lua, host: &Rc<ScriptHost>) -> LuaResult<Function> 
 }
 
 /// Checks the form of a path before any file is looked up. Errors write the path as `quoted`.
-fn check_path(path: &str, quoted: &str) -> Result<(), String> {
+/// `aliases` are those that the calling file can use.
+fn check_path(
+    path: &str,
+    quoted: &str,
+    aliases: Option<&BTreeMap<String, usize>>,
+) -> Result<(), String> {
     if path.len() > MAX_PATH_BYTES {
         return Err(format!("the path {quoted} is longer than {MAX_PATH_BYTES} bytes"));
     }
@@ -175,7 +207,11 @@ fn check_path(path: &str, quoted: &str) -> Result<(), String> {
     let bare = path.strip_suffix(".luau").or_else(|| path.strip_suffix(".lua")).unwrap_or(path);
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let below = path.strip_prefix("std.").unwrap_or(path);
+    let first = path.split('/').next().unwrap_or_default();
     let meant = match standard_library::MODULES.iter().find(|(name, _)| *name == below) {
+        _ if aliases.is_some_and(|known| known.contains_key(first)) => {
+            format!(": write require(\"@{path}\")")
+        }
         Some((name, _)) => format!(": write require(\"@bench/{name}\")"),
         None if path.is_empty() || path.starts_with(['/', '.']) || !path.chars().all(plain) => {
             String::new()
@@ -222,22 +258,23 @@ impl Resolver {
             return Err("must be required at the top level of the script, outside of all functions, so that it is loaded before the first operation".into());
         }
         let (name, path, source, version) = match &self.at {
-            ModulePath::InStandardLibrary(path) => {
+            ModulePath::Standard(path) => {
                 let name = in_standard_library(path);
                 if name == TEST_MODULE && self.host.tests.is_none() {
                     return Err("is for test files, which smbench test runs".into());
                 }
                 let source = standard_module(path, &name)?.to_string();
-                (name.clone(), name, source, env!("CARGO_PKG_VERSION"))
+                (name.clone(), name, source, env!("CARGO_PKG_VERSION").into())
             }
-            ModulePath::InProject(path) => {
+            ModulePath::Library(number, path) => return self.read_of_library(*number, path),
+            ModulePath::Project(path) => {
                 let project = &self.host.project;
                 // A new file at any of these paths would change the result.
                 if let Some(root) = &project.root {
                     candidates(path).for_each(|file| self.host.reads.add(&root.join(file)));
                 }
                 let (file, opened) = module_file(project, path)?.ok_or_else(|| {
-                    format!("{}{}", not_found(project, path), self.modules.hint.borrow())
+                    format!("{}{}", not_found(project.name(), path), self.modules.hint.borrow())
                 })?;
                 let limit = self.host.limits.source_bytes;
                 let source = (self.host.sources)
@@ -245,11 +282,74 @@ impl Resolver {
                     .map_err(|why| format!("cannot be read: {}: {why}", shown_path(&file)))?
                     .to_string();
                 let shown = shown_path(&self.host.project.shown(&file));
-                (shown_path(&file), shown, source, UNVERSIONED)
+                (shown_path(&file), shown, source, UNVERSIONED.into())
             }
         };
         Ok(ReadModule { name, module: self.at.clone(), path, source, version })
     }
+
+    /// Reads the module at `path` in a library.
+    fn read_of_library(&self, number: usize, path: &Path) -> Result<ReadModule, String> {
+        let project = &self.host.project;
+        let package = project.packages.get(number);
+        let (file, opened) =
+            file_of_library(package, path, &self.host.reads)?.ok_or_else(|| {
+                let library = library_name(package);
+                format!("{}{}", not_found(&library, path), self.modules.hint.borrow())
+            })?;
+        let name = format!("{}@{}/{}", package.id.name, package.id.version, shown_path(&file));
+        if name.len() > MAX_NAME_BYTES {
+            return Err(format!(
+                "cannot be read: the name of its file, {}, is longer than {MAX_NAME_BYTES} bytes",
+                shortened(&name, MAX_NAME_BYTES)
+            ));
+        }
+        let limit = self.host.limits.source_bytes;
+        let read = || {
+            let bytes = read_bytes(opened, limit)?;
+            match package.may_have(&file, &bytes) {
+                true => text_of(bytes),
+                false => Err("it was changed while the script was loaded".into()),
+            }
+        };
+        let source = (self.host.sources)
+            .file(false, &package.root.join(&file), read)
+            .map_err(|why| format!("cannot be read: {name}: {why}"))?
+            .to_string();
+        let shown = shown_path(&project.shown_in_package(number, &file));
+        let version = package.id.version.to_string();
+        Ok(ReadModule { name, module: self.at.clone(), path: shown, source, version })
+    }
+
+    /// Returns the message for an alias that the calling file does not have.
+    fn no_alias(&self, alias: &str) -> String {
+        let packages = &self.host.project.packages;
+        let caller = self.modules.caller.borrow();
+        let of = match &*caller {
+            Some(ModulePath::Library(number, _)) => Some(*number),
+            _ => None,
+        };
+        let aliases: &BTreeMap<String, usize> = packages.aliases(of);
+        let known: Vec<String> = aliases.keys().map(|alias| format!("@{alias}")).collect();
+        let known = match known.is_empty() {
+            true => PREFIXES.to_string(),
+            false => format!("the libraries here are {}", known.join(", ")),
+        };
+        let advice = match of {
+            Some(number) => format!(
+                "; the aliases in {} are those of its own {MANIFEST}",
+                library_name(packages.get(number))
+            ),
+            None if self.host.project.directory.is_none() => String::new(),
+            None => "; smbench lib add adds a library to the project".into(),
+        };
+        format!("not found: there is no alias @{alias}; {known}{advice}")
+    }
+}
+
+/// Returns the words with which errors name a library.
+fn library_name(package: &Package) -> String {
+    format!("the library {}", package.id.name)
 }
 
 fn standard_module(path: &Path, name: &str) -> Result<&'static str, String> {
@@ -275,23 +375,60 @@ fn candidates(path: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-fn not_found(project: &Project, path: &Path) -> String {
+fn not_found(place: &str, path: &Path) -> String {
     let names: Vec<String> = candidates(path).map(|file| shown_path(&file)).collect();
     let hint = match path.extension().and_then(|extension| extension.to_str()) {
         Some(extension @ ("lua" | "luau")) => format!("; leave .{extension} out of the path"),
         _ => String::new(),
     };
-    format!("not found: {} has none of {}{hint}", project.name(), names.join(", "))
+    format!("not found: {place} has none of {}{hint}", names.join(", "))
 }
 
 /// Opens the file of the project that contains the module at `path`. Returns None if there is none.
 fn module_file(project: &Project, path: &Path) -> Result<Option<(PathBuf, File)>, String> {
     let directory = project.directory.as_ref().ok_or(format!("cannot be read: {NO_FILES}"))?;
+    let found = only_file(path, "the project", |file| match directory.regular_file(file) {
+        Ok((opened, _)) => Ok(Some(opened)),
+        Err(OpenError::Unreadable(error)) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    })?;
+    match &found {
+        Some((file, _)) if shown_path(file).len() > MAX_PATH_BYTES => Err(format!(
+            "cannot be read: the path of its file is longer than {MAX_PATH_BYTES} bytes"
+        )),
+        _ => Ok(found),
+    }
+}
+
+/// Opens the file of a library that contains the module at `path`. Returns None if there is none.
+fn file_of_library(
+    package: &Package,
+    path: &Path,
+    reads: &ReadFiles,
+) -> Result<Option<(PathBuf, File)>, String> {
+    // Those of a library with a listing are known, so only the file itself can change.
+    let is_open = package.listing.is_none();
+    only_file(path, &library_name(package), |file| {
+        let opened = package.file(file);
+        if is_open || !matches!(opened, Ok(None)) {
+            reads.add(&package.root.join(file));
+        }
+        opened
+    })
+}
+
+/// Returns the one file that can contain the module at `path` and is there. `place` is the words for
+/// the directory that the files are in.
+fn only_file(
+    path: &Path,
+    place: &str,
+    open: impl Fn(&Path) -> Result<Option<File>, OpenError>,
+) -> Result<Option<(PathBuf, File)>, String> {
     let mut found: Option<(PathBuf, File)> = None;
     for file in candidates(path) {
         let name = shown_path(&file);
-        match directory.regular_file(&file) {
-            Ok((opened, _)) => {
+        match open(&file) {
+            Ok(Some(opened)) => {
                 if let Some((first, _)) = found.replace((file, opened)) {
                     let first = shown_path(&first);
                     return Err(format!(
@@ -299,21 +436,17 @@ fn module_file(project: &Project, path: &Path) -> Result<Option<(PathBuf, File)>
                     ));
                 }
             }
-            Err(OpenError::Unreadable(error)) if is_absent(&error) => {}
+            Ok(None) => {}
             Err(OpenError::Outside) => {
+                let which = if place == "the project" { place } else { "the library" };
                 return Err(format!(
-                    "is outside of the project: the path {name} contains a symbolic link that is absolute or leads out of the project; copy the file into the project"
+                    "is outside of {place}: the path {name} contains a symbolic link that is absolute or leads out of {which}; copy the file into {which}"
                 ));
             }
             Err(error) => return Err(format!("cannot be read: {name}: {error}")),
         }
     }
-    match &found {
-        Some((file, _)) if shown_path(file).len() > MAX_PATH_BYTES => Err(format!(
-            "cannot be read: the path of its file is longer than {MAX_PATH_BYTES} bytes"
-        )),
-        _ => Ok(found),
-    }
+    Ok(found)
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -338,12 +471,18 @@ impl Require for Resolver {
     }
 
     fn to_alias_override(&mut self, alias: &str) -> Result<(), NavigateError> {
-        match alias {
-            "bench" => self.at = ModulePath::InStandardLibrary(PathBuf::new()),
+        let caller = self.modules.caller.borrow();
+        let aliases = caller.as_ref().and_then(|it| it.aliases(&self.host.project.packages));
+        let number = aliases.and_then(|aliases| aliases.get(alias).copied());
+        match (alias, number) {
+            ("bench", _) => self.at = ModulePath::Standard(PathBuf::new()),
             // Luau itself resolves `@self` if this returns "not found".
-            "self" => return Err(NavigateError::NotFound),
-            _ => {
-                let problem = format!("not found: there is no alias @{alias}; {PREFIXES}");
+            ("self", _) => return Err(NavigateError::NotFound),
+            (_, Some(number)) => {
+                self.at = ModulePath::Library(number, PathBuf::new());
+            }
+            (_, None) => {
+                let problem = self.no_alias(alias);
                 self.problem(problem.clone());
                 // After "not found", Luau would look for a file that configures aliases.
                 return Err(NavigateError::Other(fault(problem)));
@@ -357,11 +496,15 @@ impl Require for Resolver {
             return Ok(());
         }
         let problem = match self.at {
-            ModulePath::InStandardLibrary(_) => "is outside of the standard library".into(),
-            ModulePath::InProject(_) if self.host.project.has_manifest => {
+            ModulePath::Standard(_) => "is outside of the standard library".into(),
+            ModulePath::Library(number, _) => {
+                let packages = &self.host.project.packages;
+                format!("is outside of {}", library_name(packages.get(number)))
+            }
+            ModulePath::Project(_) if self.host.project.has_manifest => {
                 format!("is outside of the project, which is the directory with {MANIFEST}")
             }
-            ModulePath::InProject(_) => format!(
+            ModulePath::Project(_) => format!(
                 "is outside of the script's directory; to read modules from a directory above, create a file {MANIFEST} in it"
             ),
         };
@@ -392,8 +535,9 @@ impl Require for Resolver {
 
     fn cache_key(&self) -> String {
         match &self.at {
-            ModulePath::InProject(path) => format!("./{}", shown_path(path)),
-            ModulePath::InStandardLibrary(path) => in_standard_library(path),
+            ModulePath::Project(path) => format!("./{}", shown_path(path)),
+            ModulePath::Library(number, path) => format!("{number}:{}", shown_path(path)),
+            ModulePath::Standard(path) => in_standard_library(path),
         }
     }
 
@@ -435,7 +579,16 @@ fn load(
             return Err(fault(too_deep(&names(&loading), name)));
         }
     }
+    // A file of the project could have the name of a library's file.
+    if modules.files.borrow().get(name).is_some_and(|known| known != module) {
+        return fail!(
+            "two modules have the name {name}; rename the directory of the one in the project"
+        );
+    }
     modules.files.borrow_mut().insert(name.clone(), module.clone());
+    if let ModulePath::Library(number, _) = module {
+        host.files_of_libraries.borrow_mut().insert(name.clone(), *number);
+    }
     modules.loading.borrow_mut().push((module.clone(), name.clone()));
     // A module whose top level failed may be required again, and is already in the list then.
     if !host.chunks.borrow().names.contains(name) {
@@ -460,7 +613,7 @@ fn load(
     }
     if let Some(declared) = host.declared.borrow_mut().as_mut() {
         let hash = blake3::hash(source.as_bytes()).to_hex().to_string();
-        declared.modules.push(Module { name: name.clone(), version: (*version).into(), hash });
+        declared.modules.push(Module { name: name.clone(), version: version.clone(), hash });
     }
     modules.loaded.borrow_mut().insert(module.clone());
     Ok(value)
@@ -486,11 +639,19 @@ pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptErr
 
 /// Reads the text of a script or module within the size limit, without a byte order mark.
 fn read_text(file: File, limit: usize) -> Result<String, String> {
+    read_bytes(file, limit).and_then(text_of)
+}
+
+fn read_bytes(file: File, limit: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() > limit {
         return Err(format!("it has more than {limit} bytes, the most a script may have"));
     }
+    Ok(bytes)
+}
+
+fn text_of(mut bytes: Vec<u8>) -> Result<String, String> {
     // Some editors on Windows put this mark at the beginning of a file. It is not part of the text.
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());

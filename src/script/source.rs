@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mlua::AnyUserData;
 
-use super::api::{ClientObject, Rng, check_given, checked_thresholds, register_clients};
+use super::api::{ClientObject, Rng, checked_thresholds, register_clients};
 use super::arrivals::{Arrivals, OwnClients};
 use super::blobs::Blobs;
 use super::chunks::shown_path;
@@ -25,6 +25,7 @@ use super::location::ScriptLocation;
 use super::open_loop::OpenLoop;
 use super::options::{ScriptLimits, ScriptOptions};
 use super::pace::{Pace, Schedule};
+use super::parameter_names::{check_given, given_for};
 use super::project::Project;
 use super::require::read_source;
 use super::stream_hash::stream_hash;
@@ -106,8 +107,9 @@ pub(super) fn open(
             options.reads.add(path);
             let read = || read_source(path, options.limits.source_bytes);
             let source = options.sources.file(true, path, read)?.to_string();
-            let project = Project::of_script(path, shown.as_ref(), &options.reads)
+            let mut project = Project::of_script(path, shown.as_ref(), &options.reads)
                 .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;
+            project.load_packages(options)?;
             let blobs = Blobs::new(directory_of(path), &options.blob_directories)?;
             (source, project, Some(blobs))
         }
@@ -159,7 +161,8 @@ pub(super) fn load_for_hooks(
     Ok(((vm, state), declared))
 }
 
-/// Returns the parameters that a script declares, by name. Only the top level of the script runs,
+/// Returns the parameters that a script declares, by name, and after them those of the libraries
+/// that it requires. Only the top level of the script runs,
 /// and nothing it prints is shown.
 ///
 /// # Errors
@@ -171,36 +174,35 @@ pub fn describe(
     let location = location.clone();
     let options = ScriptOptions { location, limits, quiet: true, ..ScriptOptions::default() };
     let (loaded, result) = load(&options, ClientPartition::WHOLE, None)?;
-    match loaded.declared.params {
-        Some(parameters) => Ok(parameters.help),
-        None => result.map(|()| Vec::new()),
+    let parameters: Vec<ParameterHelp> = loaded.declared.parameters().cloned().collect();
+    match loaded.declared.params.is_some() || !parameters.is_empty() {
+        true => Ok(parameters),
+        false => result.map(|()| Vec::new()),
     }
 }
 
 /// A parameter, and the value that it is given from outside, if it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterValue {
+pub struct ExplainedParameter {
     pub parameter: ParameterHelp,
     pub given: Option<GivenParameter>,
 }
 
-/// Returns the parameters that a script declares, with the values that `options` give them. Only
-/// the top level of the script runs, and nothing it prints is shown.
+/// Returns the parameters that a script and its libraries declare, with the values that `options`
+/// give them. Only the top level of the script runs, and nothing it prints is shown.
 ///
 /// # Errors
 /// [`ScriptError`] if the script cannot be read or is wrong, or if a value does not fit.
-pub fn parameter_values(options: &ScriptOptions) -> Result<Vec<ParameterValue>, ScriptError> {
+pub fn parameter_values(options: &ScriptOptions) -> Result<Vec<ExplainedParameter>, ScriptError> {
     let options = ScriptOptions { quiet: true, ..options.clone() };
     let (loaded, result) = load(&options, ClientPartition::WHOLE, None)?;
     result?;
-    let Declared { given, params, .. } = loaded.declared;
-    let parameters = match params {
-        Some(parameters) => parameters.help,
-        None => check_given(&given, std::iter::empty()).map(|()| Vec::new())?,
-    };
-    let values = parameters.into_iter().map(|parameter| {
-        let of_name = given.values.iter().rev().find(|given| given.name == parameter.name);
-        ParameterValue { given: of_name.cloned(), parameter }
+    let Loaded { vm, declared, .. } = loaded;
+    let packages = &vm.host.project.packages;
+    check_given(&declared, packages)?;
+    let values = declared.parameters().map(|parameter| {
+        let given = given_for(&declared.given, packages, &parameter.name);
+        ExplainedParameter { given: given.cloned(), parameter: parameter.clone() }
     });
     Ok(values.collect())
 }
@@ -240,9 +242,7 @@ impl Script {
         let Loaded { vm, mut declared, chunk, path, source } = loaded;
         let dropped_by_documents = dropped_by_documents(&declared);
         let metrics = declared.hooks.metric_kinds();
-        if declared.params.is_none() {
-            check_given(&declared.given, std::iter::empty())?;
-        }
+        check_given(&declared, &vm.host.project.packages)?;
         let run: Vec<Rc<StreamPlan>> = (declared.streams.iter())
             .filter(|stream| !stream.is_used.get())
             .map(|stream| Rc::clone(&stream.plan))
@@ -269,7 +269,8 @@ impl Script {
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         let phases = declared.phases.take().unwrap_or_else(|| streamed.phases.clone());
         let hooks = declared.check_hooks(&names, &phases)?;
-        let Declared { params, modules, workloads, run_wide, thresholds, on_break, .. } = declared;
+        let params = declared.take_values();
+        let Declared { modules, workloads, run_wide, thresholds, on_break, .. } = declared;
         let phases = match (phases, options.duration_ns) {
             (phases, Some(duration_ns)) if !phases.is_empty() => {
                 phases::scaled(&phases, duration_ns)
@@ -303,8 +304,9 @@ impl Script {
             bounded: streamed.bounded && (workloads.is_empty() || options.iterations.is_some()),
             hooks,
             script_hash: Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
-            params: params.map(|parameters| parameters.values).unwrap_or_default(),
+            params,
             modules,
+            packages: vm.host.project.packages.used(),
             needs: workloads.iter().flat_map(|workload| workload.needs.clone()).collect(),
             thresholds,
             ..StreamHeader::default()

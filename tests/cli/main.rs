@@ -20,6 +20,7 @@ mod installing;
 mod interrupts;
 mod leases;
 mod libraries;
+mod library_runs;
 mod lifecycle;
 mod log_lines;
 mod losses;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::locks::{Lock, Range};
+use super::locks::{ByteRangeLock, Range};
 use super::opens::access::{APPEND_DATA, READ_DATA, WRITE_DATA};
 use super::server::{ContentChange, ServerConnection, ServerOpen};
 use crate::backend::{BreakAcknowledger, OpError, SMBFileHandle};
@@ -61,7 +61,7 @@ impl SimHandle {
         }
         let range = Range::new(offset, length).map_err(OpError::Status)?;
         self.change(&opened, ContentChange::Lock(offset)).await?;
-        let lock = Lock { open: self.number, range, exclusive };
+        let lock = ByteRangeLock { open: self.number, range, exclusive };
         let (locks, file) = (&self.link.server.locks, opened.node.id());
         if wait {
             let granted = locks.lock_when_free(file, lock);

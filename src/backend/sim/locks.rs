@@ -15,20 +15,20 @@ pub struct LockTable {
 
 #[derive(Default)]
 struct FileLocks {
-    held: Vec<Lock>,
+    held: Vec<ByteRangeLock>,
     /// The waiters, in the order in which they came.
     waiting: Vec<Waiter>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lock {
+pub struct ByteRangeLock {
     pub open: u64,
     pub range: Range,
     pub exclusive: bool,
 }
 
 struct Waiter {
-    lock: Lock,
+    lock: ByteRangeLock,
     granted: oneshot::Sender<()>,
 }
 
@@ -59,11 +59,11 @@ impl Range {
     }
 }
 
-impl Lock {
+impl ByteRangeLock {
     /// Returns whether a held lock refuses this one. An exclusive lock overlaps nothing, and a
     /// shared one overlaps no exclusive lock of another open. So an open may put a shared lock over
     /// its exclusive one, but not the other way round.
-    fn conflicts_with(&self, held: &Lock) -> bool {
+    fn conflicts_with(&self, held: &ByteRangeLock) -> bool {
         self.range.overlaps(held.range)
             && (self.exclusive || (held.exclusive && held.open != self.open))
     }
@@ -74,7 +74,7 @@ impl LockTable {
     ///
     /// # Errors
     /// STATUS_LOCK_NOT_GRANTED if another lock is in its way.
-    pub fn lock(&self, file: u64, lock: Lock) -> Result<(), NtStatus> {
+    pub fn lock(&self, file: u64, lock: ByteRangeLock) -> Result<(), NtStatus> {
         let mut files = self.files();
         let locks = files.entry(file).or_default();
         if locks.is_refused(&lock) {
@@ -86,7 +86,7 @@ impl LockTable {
 
     /// Takes the lock, now or as soon as nothing is in its way. The receiver gets a message then.
     /// Dropping the receiver gives up the place in the queue.
-    pub fn lock_when_free(&self, file: u64, lock: Lock) -> oneshot::Receiver<()> {
+    pub fn lock_when_free(&self, file: u64, lock: ByteRangeLock) -> oneshot::Receiver<()> {
         let (granted, receiver) = oneshot::channel();
         let mut files = self.files();
         let locks = files.entry(file).or_default();
@@ -104,7 +104,7 @@ impl LockTable {
         let mut files = self.files();
         let locks = files.get_mut(&file).ok_or(NtStatus::RANGE_NOT_LOCKED)?;
         let place = [true, false].into_iter().find_map(|exclusive| {
-            locks.held.iter().position(|held| *held == Lock { open, range, exclusive })
+            locks.held.iter().position(|held| *held == ByteRangeLock { open, range, exclusive })
         });
         locks.held.remove(place.ok_or(NtStatus::RANGE_NOT_LOCKED)?);
         locks.grant();
@@ -151,7 +151,7 @@ impl LockTable {
         &self,
         file: u64,
         range: Range,
-        in_the_way: impl Fn(&Lock) -> bool,
+        in_the_way: impl Fn(&ByteRangeLock) -> bool,
     ) -> Result<(), NtStatus> {
         let files = self.files();
         let conflict = range.length > 0
@@ -173,7 +173,7 @@ impl LockTable {
 }
 
 impl FileLocks {
-    fn is_refused(&self, lock: &Lock) -> bool {
+    fn is_refused(&self, lock: &ByteRangeLock) -> bool {
         self.held.iter().any(|held| lock.conflicts_with(held))
     }
 
@@ -198,8 +198,8 @@ mod tests {
 
     const FILE: u64 = 9;
 
-    fn lock(open: u64, offset: u64, length: u64, exclusive: bool) -> Lock {
-        Lock { open, range: range(offset, length), exclusive }
+    fn lock(open: u64, offset: u64, length: u64, exclusive: bool) -> ByteRangeLock {
+        ByteRangeLock { open, range: range(offset, length), exclusive }
     }
 
     fn range(offset: u64, length: u64) -> Range {

@@ -11,7 +11,7 @@ use super::error::Problem;
 use super::limits::MAX_TIME_NS;
 use super::warnings::shortened;
 use crate::ir::phases::MAX_PHASES;
-use crate::ir::source::{Module, Phase, StreamHeader};
+use crate::ir::source::{Module, Phase, StreamHeader, UsedPackage};
 use crate::ir::workloads::{MAX_CLIENTS, MAX_WORKLOADS, Workload};
 
 /// The first line of a document.
@@ -35,6 +35,8 @@ pub struct Header {
     pub params: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<Module>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<UsedPackage>,
     /// The `metadata` of the version 1 document this came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
@@ -61,6 +63,7 @@ impl From<&StreamHeader> for Header {
             script_hash: stream.script_hash.clone(),
             params: stream.params.clone(),
             modules: stream.modules.clone(),
+            packages: stream.packages.clone(),
             metadata: None,
         }
     }
@@ -80,6 +83,7 @@ impl Header {
             script_hash: self.script_hash,
             params: self.params,
             modules: self.modules,
+            packages: self.packages,
             ..StreamHeader::default()
         }
     }

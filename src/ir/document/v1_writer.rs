@@ -73,6 +73,7 @@ impl<W: Write> V1Writer<W> {
             (self.has_steps, "the steps"),
             (!header.params.is_empty(), "the parameters of the script"),
             (!header.modules.is_empty(), "the versions of its modules"),
+            (!header.packages.is_empty(), "the versions of its libraries"),
             (header.script_hash.is_some(), "the hash of the script"),
             (header.seed != 0, "the seed"),
         ];

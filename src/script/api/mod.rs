@@ -30,7 +30,6 @@ mod tree;
 mod workload;
 
 pub(super) use client::ClientObject;
-pub(super) use params::check_given;
 pub(super) use registration::{refuse_to_set, refuse_unknown};
 pub(super) use rng::Rng;
 pub(super) use thresholds::checked as checked_thresholds;

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::super::declared::{Declared, ParameterHelp, Parameters};
 use super::super::error::ScriptError;
-use super::super::given_parameters::{GivenParameter, GivenParameters};
+use super::super::given_parameters::GivenParameter;
 use super::super::host::ScriptHost;
+use super::super::parameter_names::{check_given_to_script, values_for};
 use super::super::values::{
     LARGEST_EXACT, bool_field, check_keys, duration_ns, fail, fault, optional, shown, size, table,
     text, text_field, unknown,
@@ -60,17 +61,42 @@ enum Quantity {
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "params", |lua, host, declared, argument| {
-        if declared.params.is_some() {
-            return Err(fault("bench.params is called twice; put all parameters into one table"));
+        let line = host.line(lua).unwrap_or_default();
+        let file = line.rsplit_once(':').map_or("", |(file, _)| file);
+        let library = host.files_of_libraries.borrow().get(file).copied();
+        let is_second = match library {
+            None => declared.params.is_some(),
+            Some(number) => {
+                !declared.library_params.entry(number).or_default().files.insert(file.into())
+            }
+        };
+        match (is_second, library) {
+            (true, None) => {
+                fail!("bench.params is called twice; put all parameters into one table")
+            }
+            (true, Some(_)) => fail!(
+                "bench.params is called twice in this file; put all of its parameters into one table"
+            ),
+            _ => {
+                let caller = Caller { library, line };
+                params(lua, host, declared, &caller, &table(&argument, "bench.params")?)
+            }
         }
-        params(lua, host, declared, &table(&argument, "bench.params")?)
     })
+}
+
+/// The code that declares parameters.
+struct Caller {
+    /// The number of the library that it belongs to; None for the script.
+    library: Option<usize>,
+    line: String,
 }
 
 fn params(
     lua: &Lua,
     host: &ScriptHost,
     declared: &mut Declared,
+    caller: &Caller,
     specs: &Table,
 ) -> LuaResult<Table> {
     let mut names = Vec::new();
@@ -78,15 +104,31 @@ fn params(
         let (name, spec) = pair?;
         names.push((parameter_name(&name)?, spec));
     }
-    if names.len() > MAX_PARAMETERS {
-        return fail!("bench.params: a script has at most {MAX_PARAMETERS} parameters");
+    if names.len() + declared.parameters().count() > MAX_PARAMETERS {
+        let who = match host.project.packages.is_empty() {
+            true => "a script has",
+            false => "a script and its libraries have",
+        };
+        return fail!("bench.params: {who} at most {MAX_PARAMETERS} parameters");
     }
     names.sort_by(|(a, _), (b, _)| a.cmp(b));
-    check_given(&declared.given, names.iter().map(|(name, _)| name.as_str()))
-        .map_err(|error| host.fatal(error))?;
+    let packages = &host.project.packages;
+    // A library may declare its parameters later than the script.
+    if packages.is_empty() {
+        check_given_to_script(&declared.given, names.iter().map(|(name, _)| name.as_str()))
+            .map_err(|error| host.fatal(error))?;
+    }
+    if let Some(known) = caller.library.and_then(|number| declared.library_params.get(&number))
+        && let Some((name, first)) =
+            names.iter().find_map(|(name, _)| known.places.get_key_value(name))
+    {
+        return fail!(
+            "the library has two parameters of one name, {name}; the first is at {first}"
+        );
+    }
 
     let mut parameters = Parameters::default();
-    let mut texts = 0;
+    let mut texts: usize = declared.parameters().map(ParameterHelp::text_bytes).sum();
     let values = lua.create_table()?;
     for (name, spec) in &names {
         let Value::Table(spec) = spec else {
@@ -95,7 +137,7 @@ fn params(
                 shown(spec)
             );
         };
-        let parameter = Parameter::parse(name, spec)?;
+        let mut parameter = Parameter::parse(name, spec)?;
         texts += parameter.help.text_bytes();
         if texts > MAX_TEXT_BYTES {
             return fail!(
@@ -103,22 +145,15 @@ fn params(
                 MAX_TEXT_BYTES >> 10
             );
         }
-        let given = declared.given.values.iter().rev().find(|given| given.name == *name);
-        let value = match given {
-            Some(given) => parameter.read(&given.value).map_err(|problem| {
-                let shown = shortened(&given.value, MAX_SHOWN);
-                // A question already ends with a question mark.
-                let stop = if problem.ends_with('?') { "" } else { "." };
-                let is = parameter.described();
-                let source = match &given.place {
-                    Some(place) => format!("{place}: {name} = {shown}"),
-                    None if declared.given.by_test => format!("params: {name} = {shown}"),
-                    None => format!("-p {name}={shown}"),
-                };
-                host.fatal(ScriptError::Parameter(format!("{source}: {problem}{stop} {is}")))
-            })?,
-            None => parameter.default.clone(),
-        };
+        if let Some(package) = caller.library.map(|number| packages.get(number)) {
+            parameter.help.name = format!("{}.{name}", package.alias);
+            parameter.help.library = Some(package.id.to_string());
+        }
+        let given = values_for(&declared.given, packages, caller.library, name);
+        let value = parameter
+            .given(&given, declared.given.by_test)
+            .map_err(|problem| host.fatal(ScriptError::Parameter(problem)))?;
+        let value = value.unwrap_or_else(|| parameter.default.clone());
         match &value {
             Quantity::Whole(value) => values.raw_set(name.as_str(), *value as f64)?,
             Quantity::Size(bytes) if *bytes < LARGEST_EXACT => {
@@ -131,39 +166,27 @@ fn params(
             Quantity::Text(value) => values.raw_set(name.as_str(), value.as_str())?,
             Quantity::Bool(value) => values.raw_set(name.as_str(), *value)?,
         }
-        parameters.values.insert(name.clone(), json!(value));
+        parameters.values.insert(parameter.help.name.clone(), json!(value));
         parameters.help.push(parameter.help);
     }
-    declared.params = Some(parameters);
-
     let known: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
+    match caller.library {
+        None => declared.params = Some(parameters),
+        Some(number) => {
+            let of_library = declared.library_params.entry(number).or_default();
+            of_library.parameters.values.extend(parameters.values);
+            of_library.parameters.help.extend(parameters.help);
+            of_library.parameters.help.sort_by(|a, b| a.name.cmp(&b.name));
+            let places = known.iter().map(|name| (name.clone(), caller.line.clone()));
+            of_library.places.extend(places);
+        }
+    }
+
     refuse_unknown(lua, &values, move |name| {
         unknown("parameter", name, known.iter().map(String::as_str))
     })?;
     values.set_readonly(true);
     Ok(values)
-}
-
-/// Refuses values from outside for parameters that the script does not have.
-pub(in crate::script) fn check_given<'a>(
-    given: &GivenParameters,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), ScriptError> {
-    for GivenParameter { name, place, .. } in &given.values {
-        if !known.clone().any(|known| known == name) {
-            let problem = match known.clone().next() {
-                Some(_) => unknown("parameter", name, known),
-                None => "the script has no parameters".to_string(),
-            };
-            let source = match place {
-                Some(place) => place.clone(),
-                None if given.by_test => "params".to_string(),
-                None => format!("-p {}", name.chars().take(60).collect::<String>()),
-            };
-            return Err(ScriptError::Parameter(format!("{source}: {problem}")));
-        }
-    }
-    Ok(())
 }
 
 fn parameter_name(value: &Value) -> LuaResult<String> {
@@ -219,6 +242,7 @@ impl Parameter {
             default,
             help: ParameterHelp {
                 name: name.to_string(),
+                library: None,
                 kind: kind_name,
                 default: written,
                 min: min.as_ref().map(|(_, written)| written.clone()),
@@ -236,6 +260,43 @@ impl Parameter {
             .check(&parameter.default)
             .map_err(|problem| fault(format!("{what}: default: {problem}")))?;
         Ok(parameter)
+    }
+
+    /// Returns the value that is given. It may be given under several names. None if it is given
+    /// under none.
+    ///
+    /// # Errors
+    /// A message if a value is wrong, or if two differ.
+    fn given(&self, given: &[&GivenParameter], by_test: bool) -> Result<Option<Quantity>, String> {
+        let source = |GivenParameter { name, value, place, .. }: &GivenParameter| {
+            let shown = shortened(value, MAX_SHOWN);
+            match place {
+                Some(place) => format!("{place}: {name} = {shown}"),
+                None if by_test => format!("params: {name} = {shown}"),
+                None => format!("-p {name}={shown}"),
+            }
+        };
+        let mut first: Option<(&GivenParameter, Quantity)> = None;
+        for next in given {
+            let value = self.read(&next.value).map_err(|problem| {
+                // A question already ends with a question mark.
+                let stop = if problem.ends_with('?') { "" } else { "." };
+                format!("{}: {problem}{stop} {}", source(next), self.described())
+            })?;
+            match &first {
+                Some((one, other)) if *other != value => {
+                    return Err(format!(
+                        "{} and {} are two values of one parameter, because both names lead to the library {}; give one of them",
+                        source(one),
+                        source(next),
+                        self.help.library.as_deref().unwrap_or_default(),
+                    ));
+                }
+                Some(_) => {}
+                None => first = Some((next, value)),
+            }
+        }
+        Ok(first.map(|(_, value)| value))
     }
 
     /// Returns a description of the values that may be given: the type, the bounds and the default.

@@ -167,6 +167,7 @@ fn script_options(
     let mut options = ScriptOptions {
         location,
         quiet: true,
+        packages: host.package_cache.clone(),
         seed: given.seed()?,
         iterations: given.iterations()?,
         clients: given.read("clients", clients)?.unwrap_or_default(),
@@ -234,6 +235,11 @@ fn script_location(
     let file = line.rsplit_once(':').map_or("", |(file, _)| file);
     if file.is_empty() || file == TEST_MODULE {
         return fail!("{what} must be called from a line of the test file or of its modules");
+    }
+    if host.files_of_libraries.borrow().contains_key(file) {
+        return fail!(
+            "{what}: {quoted} is the path of a script, and a library has none of the test's project; let the test file name the script"
+        );
     }
     let mut found = PathBuf::from(file);
     found.pop();

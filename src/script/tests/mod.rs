@@ -19,6 +19,8 @@ mod hooks;
 mod hostile;
 mod hostile_hooks;
 mod hostile_sources;
+mod libraries;
+mod library_parameters;
 mod mixes;
 mod modules;
 mod open_loop;

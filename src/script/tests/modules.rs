@@ -169,7 +169,7 @@ fn require_refuses_wrong_paths_and_modules_with_a_clear_error() {
         ),
         (
             "require('@acme/x')",
-            "s.lua:1: module \"@acme/x\" not found: there is no alias @acme; PREFIXES",
+            "s.lua:1: module \"@acme/x\" not found: there is no alias @acme; PREFIXES; smbench lib add adds a library to the project",
         ),
         (
             "require('std.office')",

@@ -186,6 +186,7 @@ fn a_script_describes_its_parameters() {
         help[5],
         ParameterHelp {
             name: "users".into(),
+            library: None,
             kind: "int",
             default: "100".into(),
             min: text("1"),
