@@ -9,6 +9,7 @@ use semver::Version;
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
 
 use super::listing::is_hash;
+use super::repository_url::check_url;
 use crate::ir::directory::regular_file;
 use crate::project::manifest::parse_version;
 use crate::project::names::{check_alias, check_package_name};
@@ -240,12 +241,17 @@ fn read_package(section: &TomlTable) -> Result<(PackageId, LockedPackage), Strin
         "dependencies",
     ])?;
     let text = |key: &str| section.string(key).map(|stated| stated.map(|it| it.value));
+    let repo = section.string("repo")?;
+    if let Some(repo) = &repo {
+        // The error does not quote the URL, which may hold a password.
+        check_url(&repo.value).map_err(|problem| section.wrong_at(repo.line, "repo", &problem))?;
+    }
     let name = section.checked("name", check_package_name)?.map(|it| it.value);
     let version = section.parsed("version", parse_version)?;
     let commit = section.checked("commit", |text| check(is_commit(text), "it is not a commit"))?;
     let hash = section.checked("hash", |text| check(is_hash(text), "it is not a hash"))?;
     let references = (text("tag")?.map(Reference::Tag), text("rev")?.map(Reference::Revision));
-    let source = match (text("repo")?, references, commit, hash, text("path")?) {
+    let source = match (repo.map(|it| it.value), references, commit, hash, text("path")?) {
         (Some(repo), (Some(reference), None), Some(commit), Some(hash), None)
         | (Some(repo), (None, Some(reference)), Some(commit), Some(hash), None) => {
             LockedSource::Repository { repo, reference, commit: commit.value, hash: hash.value }
@@ -385,6 +391,11 @@ mod tests {
                 "\"acme/sizes 0.3.1\" }",
                 "\"acme/sizes 0.4.0\" }",
                 "the package of sizes, acme/sizes 0.4.0, is not",
+            ),
+            (
+                "https://host",
+                "https://ada:hunter2@host",
+                "packages.repo: the URL has a password or a token",
             ),
             ("\nrepo = ", "\npath = \"x\"\nrepo = ", "it has either repo, tag or rev"),
             (

@@ -55,6 +55,7 @@ mod steps;
 mod streams;
 mod summary;
 mod targets;
+mod team_library;
 mod terminal;
 mod thresholds;
 mod transforms;

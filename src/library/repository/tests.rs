@@ -227,7 +227,7 @@ fn names_that_lead_elsewhere_are_refused() {
         ("40000", b".GIT", "is in a directory of git"),
         ("40000", b"/etc", "has an empty part, . or .."),
         ("100644", b"../../up", "has an empty part, . or .."),
-        ("100644", b"a\\b", "has a backslash"),
+        ("100644", b"a\\b", "has the character \\, which"),
         ("100644", b"a\nb", "has control characters"),
         ("100644", b"a\x1b[2Jb", "has control characters"),
         ("100644", b"a\xff\x1b", "is not UTF-8"),

@@ -529,15 +529,19 @@ fn a_path_without_a_prefix_that_is_an_alias_is_written_with_it() {
 }
 
 #[test]
-fn a_chain_of_libraries_has_a_limit_and_a_circle_in_the_lock_does_no_harm() {
-    let chain = |length: usize| {
+fn a_chain_of_libraries_has_a_limit_and_a_circle_in_the_lock_is_refused() {
+    let chain = |length: usize, last: &[&str]| {
         let mut made = project("require('@a')", &["a p1 1.0.0"]);
         for at in 1..=length {
-            let next = format!("a p{} 1.0.0", at % length + 1);
-            made = made.package(&format!("p{at} 1.0.0"), &[&next], &[("init.lua", "return 1")]);
+            let next = format!("a p{} 1.0.0", at + 1);
+            let next = if at == length { last } else { &[next.as_str()] };
+            made = made.package(&format!("p{at} 1.0.0"), next, &[("init.lua", "return 1")]);
         }
         made.locked()
     };
+    let circle = chain(3, &["a p1 1.0.0"]).refused();
+    assert!(circle.starts_with("smbench.lock:1: package p1 1.0.0 uses itself"), "{circle}");
+    let chain = |length| chain(length, &[]);
     assert_eq!(chain(64).load().unwrap().header().packages.len(), 64);
     let deep = "smbench.lock: libraries use one another more than 64 levels deep";
     assert_eq!(chain(65).refused(), deep);
