@@ -426,7 +426,7 @@ fn scripts(args: &ScriptsArgs) -> Result<(), RunError> {
 }
 
 fn probe(args: &ProbeArgs) -> Result<u8, RunError> {
-    let target = Some(Given { value: args.target.clone(), origin: ValueOrigin::Flag });
+    let target = Some(Given { value: args.target.clone(), origin: ValueOrigin::Argument });
     let request = SettingsRequest { target, ..SettingsRequest::default() };
     let target = request.settle(&mut |_| ()).map_err(RunError::invalid)?.target.value;
     let options = ProbeOptions {

@@ -47,6 +47,7 @@ impl Given<String> {
         match &self.origin {
             ValueOrigin::Variable(name) => format!("{name}={value}"),
             ValueOrigin::Profile { place, .. } => place.clone(),
+            ValueOrigin::Argument => value,
             _ => format!("--{flag} {value}"),
         }
     }
@@ -56,6 +57,8 @@ impl Given<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueOrigin {
     Default,
+    /// An argument without a flag.
+    Argument,
     Flag,
     /// An environment variable, by its name.
     Variable(String),
@@ -72,6 +75,7 @@ impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ValueOrigin::Default => f.write_str("default"),
+            ValueOrigin::Argument => f.write_str("argument"),
             ValueOrigin::Flag => f.write_str("flag"),
             ValueOrigin::Variable(name) => write!(f, "variable {name}"),
             ValueOrigin::Profile { name, place } => write!(f, "profile {name} ({place})"),
@@ -264,6 +268,7 @@ fn resolved(
             unknown(&manifest.shown, "target", name, manifest.targets.keys()),
             known_targets()
         )),
+        (Err(error), _) if target.origin == ValueOrigin::Argument => Err(error.into()),
         // It may hold a password, so it is not quoted.
         (Err(error), _) => Err(error).context(match &target.origin {
             ValueOrigin::Variable(name) => name.clone(),

@@ -109,6 +109,7 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
             "smbench-completions.1",
             "smbench-definitions.1",
             "smbench-lib-add.1",
+            "smbench-lib-docs.1",
             "smbench-lib-list.1",
             "smbench-lib-lock.1",
             "smbench-lib-remove.1",

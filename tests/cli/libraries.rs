@@ -505,7 +505,11 @@ fn a_hostile_lock_leads_to_no_other_directory() {
         ("\"acme/office 1.2.0\"", "\"../x 1.2.0\"", "is not in the file"),
         ("tag = \"v1.2.0\"", "tag = \"--upload-pack=touch x\"", ""),
         ("hash = \"", "hash = \"../../", "it is not a hash"),
-        ("repo = \"file://", "repo = \"ext::sh -c touch ", "smbench.lock does not fit"),
+        (
+            "repo = \"file://",
+            "repo = \"ext::sh -c touch ",
+            "packages.repo: the URL has white space",
+        ),
         ("commit = \"", "commit = \"\\u001b[2J", "it is not a commit"),
     ] {
         let changed = lock.replacen(from, to, 1);
