@@ -6,7 +6,7 @@ use super::args::StreamArgs;
 use super::style::{BOLD, DIM, Style};
 use crate::observability::columns::{self, left_aligned};
 use crate::observability::text::printable;
-use crate::run::{Given, Settings, ValueOrigin};
+use crate::run::{Given, ListedTarget, Settings, ValueOrigin};
 use crate::script::{ExplainedParameter, GivenParameter};
 
 pub const SCHEMA: &str = "smbench.explanation/1";
@@ -63,7 +63,7 @@ impl Explanation {
             match &*flag.flag {
                 "--target" => {
                     let origin = match &settings.named {
-                        Some((name, place)) => {
+                        Some(ListedTarget { name, place, .. }) => {
                             format!("{}, target {name} ({place})", settings.target.origin)
                         }
                         None => settings.target.origin.to_string(),

@@ -49,7 +49,7 @@ pub enum LibraryCommand {
     Remove(RemoveLibraryArgs),
     /// Choose versions for smbench.toml and write smbench.lock
     ///
-    /// Versions that are locked stay if they fit. Nothing is put into the project.
+    /// Versions that are locked stay if they fit. Nothing is installed: smbench lib sync does that.
     Lock,
     /// Fetch the libraries that smbench.lock pins
     ///
@@ -92,6 +92,8 @@ pub struct AddLibraryArgs {
     pub name: String,
 
     /// Git repository: https://…, ssh://… or file:///…
+    ///
+    /// Or user@host:path, which is SSH. http://… works with a warning.
     #[arg(long, value_name = "URL")]
     pub repo: Option<String>,
 
@@ -117,7 +119,7 @@ pub struct AddLibraryArgs {
     pub dev: bool,
 }
 
-/// Remove a library from smbench.toml
+/// Remove a library from the project
 #[derive(Clone, Debug, Args)]
 pub struct RemoveLibraryArgs {
     /// Name of the library in smbench.toml
@@ -125,7 +127,7 @@ pub struct RemoveLibraryArgs {
     pub name: String,
 }
 
-/// Choose the newest versions that smbench.toml accepts, and fetch them
+/// Choose the highest versions that smbench.toml accepts, and fetch them
 #[derive(Clone, Debug, Args)]
 pub struct UpdateLibraryArgs {
     /// Libraries to update [default: all]
@@ -209,10 +211,20 @@ pub(super) fn described(name: Option<&str>, change: &LibraryChange) -> String {
         text += &printable(&one.to_string(), MAX_CHARS);
         text.push('\n');
     }
-    if let Some(synced) = &change.synced {
-        text += &in_place(*synced);
-    } else if change.changes.is_empty() {
-        text += "smbench.lock is up to date\n";
+    match (&change.synced, &change.vendored) {
+        (_, Some((copied, in_place))) => {
+            let libraries = if *copied == 1 { "library is" } else { "libraries are" };
+            text += &format!("{copied} {libraries} in vendor; commit the directory\n");
+            for path in in_place {
+                let path = printable(path, MAX_CHARS);
+                text += &format!("{path} is read in place and was not copied\n");
+            }
+        }
+        (Some(synced), None) => text += &in_place(*synced),
+        (None, None) if !change.is_written => text += "smbench.lock is up to date\n",
+        (None, None) => {
+            text += "smbench.lock is written; smbench lib sync installs what it names\n"
+        }
     }
     text
 }
@@ -317,8 +329,11 @@ pub struct ListedPackage {
     pub version: String,
     /// URL of its repository; null if it is read in place.
     pub repo: Option<String>,
-    /// Tag, branch or commit that led to the commit; null if it is read in place.
-    pub reference: Option<String>,
+    /// Tag that led to the commit; null if a revision did, or if it is read in place.
+    pub tag: Option<String>,
+    /// Tag, branch or commit that `rev` names; null if a version was required, or if it is read in
+    /// place.
+    pub rev: Option<String>,
     /// Commit, in hexadecimal digits; null if it is read in place.
     pub commit: Option<String>,
     /// Hash of its files, in hexadecimal digits; null if it is read in place.
@@ -339,7 +354,8 @@ impl LibraryList {
                 name: id.name.clone(),
                 version: id.version.to_string(),
                 repo: None,
-                reference: None,
+                tag: None,
+                rev: None,
                 commit: None,
                 hash: None,
                 path: None,
@@ -348,8 +364,11 @@ impl LibraryList {
             match package.source.clone() {
                 LockedSource::Path(path) => listed.path = Some(path),
                 LockedSource::Repository { repo, reference, commit, hash } => {
-                    let (Reference::Tag(at) | Reference::Revision(at)) = reference;
-                    (listed.repo, listed.reference) = (Some(repo), Some(at));
+                    match reference {
+                        Reference::Tag(tag) => listed.tag = Some(tag),
+                        Reference::Revision(rev) => listed.rev = Some(rev),
+                    }
+                    listed.repo = Some(repo);
                     (listed.commit, listed.hash) = (Some(commit), Some(hash));
                 }
             }
@@ -378,7 +397,7 @@ mod tests {
         let repository = |name: &str| {
             let (commit, hash) = ("0123456789".repeat(4), "b".repeat(64));
             format!(
-                "repo = \"https://host/{name}.git\"\ntag = \"v1\"\ncommit = \"{commit}\"\nhash = \"{hash}\"\n"
+                "repo = \"https://host/{name}.git\"\nrev = \"main\"\ncommit = \"{commit}\"\nhash = \"{hash}\"\n"
             )
         };
         let packages = [
@@ -402,12 +421,12 @@ mod tests {
     fn the_tree_does_not_repeat_what_it_has_shown() {
         assert_eq!(
             tree(&lock()),
-            "a: acme/a 1.0.0, https://host/a.git at v1, commit 0123456789
-├─ b: b 1.0.0, https://host/b.git at v1, commit 0123456789
-│  └─ c: c 1.0.0, https://host/c.git at v1, commit 0123456789
-└─ c: c 1.0.0, https://host/c.git at v1, commit 0123456789
+            "a: acme/a 1.0.0, https://host/a.git at main, commit 0123456789
+├─ b: b 1.0.0, https://host/b.git at main, commit 0123456789
+│  └─ c: c 1.0.0, https://host/c.git at main, commit 0123456789
+└─ c: c 1.0.0, https://host/c.git at main, commit 0123456789
 d: d 0.1.0, ../d, for tests only
-└─ b: b 1.0.0, https://host/b.git at v1, commit 0123456789; its libraries are shown above
+└─ b: b 1.0.0, https://host/b.git at main, commit 0123456789; its libraries are shown above
 "
         );
     }
@@ -425,7 +444,7 @@ d: d 0.1.0, ../d, for tests only
         let list = serde_json::to_value(LibraryList::new(&lock())).unwrap();
         Format::Libraries.check(&list);
         assert_eq!(schema::unused_keys(&schema, std::slice::from_ref(&list)), [""; 0]);
-        let may_be_null = ["/repo", "/reference", "/commit", "/hash", "/path"];
+        let may_be_null = ["/repo", "/tag", "/rev", "/commit", "/hash", "/path"];
         for (at, spoiled) in schema::spoiled(&list) {
             let is_refused = !Format::Libraries.errors(&spoiled).is_empty();
             // The keys of a map are names.

@@ -197,7 +197,11 @@ impl Directory {
     /// Writes a new file beside `path` and gives it this name.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let (mut file, new) = self.unfinished_beside(path)?;
-        let replaced = file.write_all(content).and_then(|()| self.0.rename(&new, &self.0, path));
+        let before = self.0.symlink_metadata(path).ok().filter(|before| before.is_file());
+        let permitted = before.map_or(Ok(()), |before| file.set_permissions(before.permissions()));
+        let replaced = permitted
+            .and_then(|()| file.write_all(content))
+            .and_then(|()| self.0.rename(&new, &self.0, path));
         if replaced.is_err() {
             let _ = self.0.remove_file(&new);
         }

@@ -14,6 +14,8 @@ const MAX_LINES: usize = 100_000;
 const MAX_LINE: usize = 1_000;
 /// Maximum size of the result in bytes.
 const MAX_BYTES: usize = 4 << 20;
+/// Maximum number of lines of a call of `bench.params`.
+const MAX_PARAMETER_LINES: usize = 2_000;
 /// Maximum number of lines over which the parameters of a function go on.
 const MAX_HEAD_LINES: usize = 20;
 
@@ -42,6 +44,8 @@ pub fn api_of<'a>(modules: impl IntoIterator<Item = (&'a str, &'a str)>) -> Stri
 struct Module<'s> {
     /// The comment at the head of the file, line by line.
     head: Vec<&'s str>,
+    /// The call of `bench.params`, line by line.
+    parameters: Vec<&'s str>,
     functions: Vec<Function<'s>>,
     types: BTreeMap<&'s str, Block<'s>>,
     /// The names of classes by the variable that their methods are declared on.
@@ -96,7 +100,12 @@ impl<'s> Module<'s> {
     fn read(source: &'s str) -> Module<'s> {
         let lines: Vec<&str> = source.lines().take(MAX_LINES).map(str::trim_end).collect();
         let (head, mut at) = head(&lines);
-        let mut module = Module { head, exports: exports(&lines), ..Module::default() };
+        let mut module = Module {
+            head,
+            parameters: declared_parameters(&lines),
+            exports: exports(&lines),
+            ..Module::default()
+        };
         while at < lines.len() {
             let from = at;
             while lines.get(at).is_some_and(|line| is_annotation(line)) {
@@ -132,6 +141,13 @@ impl<'s> Module<'s> {
     fn write(&self, path: &str, to: &mut String) {
         let _ = writeln!(to, "# {}", printable(path, MAX_LINE));
         write_prose(&self.head, to);
+        if !self.parameters.is_empty() {
+            to.push_str("\n## Parameters\n\n```lua\n");
+            for line in &self.parameters {
+                let _ = writeln!(to, "{}", printable(line, MAX_LINE));
+            }
+            to.push_str("```\n");
+        }
         let own = path.rsplit(['/', '@']).next().unwrap_or(path);
         let mut names: Vec<&str> = Vec::new();
         for function in self.functions.iter().filter(|function| self.exports(function)) {
@@ -346,6 +362,21 @@ fn head<'s>(lines: &[&'s str]) -> (Vec<&'s str>, usize) {
 }
 
 /// Returns what the last `return` of a file returns.
+/// Returns the lines of the call of `bench.params`, which ends with a line that begins with a
+/// bracket.
+fn declared_parameters<'s>(lines: &[&'s str]) -> Vec<&'s str> {
+    let is_call =
+        |line: &&str| !line.starts_with([' ', '\t', '-']) && line.contains("bench.params");
+    let Some(first) = lines.iter().position(is_call) else { return Vec::new() };
+    let after = lines[first + 1..].iter().take(MAX_PARAMETER_LINES);
+    match after.clone().position(|line| line.starts_with(['}', ')'])) {
+        Some(last) if lines[first].ends_with(['{', '(']) => {
+            lines[first..=first + 1 + last].to_vec()
+        }
+        _ => vec![lines[first]],
+    }
+}
+
 fn exports<'s>(lines: &[&'s str]) -> Exports<'s> {
     let Some(at) = lines.iter().rposition(|line| line.starts_with("return ")) else {
         return Exports::Nothing;
@@ -468,6 +499,19 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parameters_of_a_module_are_shown_as_they_are_declared() {
+        let shown = |source: &str| api_of([("@office", source)]);
+        let call = "local P = bench.params {\n  size = { type = \"size\", default = 1 },\n}";
+        let expected = format!("\n## Parameters\n\n```lua\n{call}\n```\n");
+        assert!(shown(&format!("-- Head.\n\n{call}\nreturn {{}}")).contains(&expected));
+        let one = "local P = bench.params { size = { type = \"size\", default = 1 } }";
+        assert!(shown(one).contains(&format!("```lua\n{one}\n```")));
+        assert!(!shown("-- calls bench.params {\nreturn {}").contains("Parameters"));
+        let endless = format!("bench.params {{\n{}", "  x\n".repeat(3_000));
+        assert!(shown(&endless).len() < 100);
+    }
 
     const SAVE: &str = r#"--!strict
 -- How people save.

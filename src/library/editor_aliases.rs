@@ -229,7 +229,7 @@ mod tests {
 [[packages]]
 name = \"acme/office\"
 version = \"1.2.0\"
-repo = \"u\"
+repo = \"https://host/u.git\"
 tag = \"v1.2.0\"
 commit = \"{commit}\"
 hash = \"{hash}\"
@@ -237,7 +237,7 @@ dependencies = {{ sizes = \"sizes 1.0.0\" }}
 [[packages]]
 name = \"sizes\"
 version = \"1.0.0\"
-repo = \"v\"
+repo = \"https://host/v.git\"
 tag = \"v1.0.0\"
 commit = \"{commit}\"
 hash = \"{hash}\"

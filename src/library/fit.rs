@@ -1,12 +1,16 @@
 //! The check that a lock fits the manifests of a project.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::Path;
 
-use super::lock::{LOCK, Lock, LockedSource, PackageId, Reference};
+use super::lock::{LOCK, Lock, LockedPackage, LockedSource, PackageId, Reference};
 use super::path_package;
 use super::repository_url::shown_url;
-use crate::project::manifest::{Dependency, DependencySource, Manifest, Wanted};
+use crate::ir::directory::Directory;
+use crate::project::manifest::{
+    Dependency, DependencySource, MANIFEST, MAX_MANIFEST_BYTES, Manifest, Wanted,
+};
 
 /// Checks that the lock of the project in the directory `project` has what its manifest and those of
 /// the libraries that are read in place name.
@@ -18,6 +22,36 @@ pub fn check_fits(lock: &Lock, project: &Path, manifest: &Manifest) -> Result<()
     let mut checked = BTreeSet::new();
     root.check(lock, project, &manifest.dependencies, &lock.dependencies, &mut checked)?;
     root.check(lock, project, &manifest.dev_dependencies, &lock.dev_dependencies, &mut checked)
+}
+
+/// Checks that what the lock says of a package from a repository is what the package's own manifest
+/// says. `files` are the files of the package.
+///
+/// # Errors
+/// A message that names the package and what does not fit, and how to make the lock anew.
+pub fn check_package(
+    lock: &Lock,
+    id: &PackageId,
+    package: &LockedPackage,
+    files: &Directory,
+) -> Result<(), String> {
+    let shown = format!("{MANIFEST} of {id}");
+    let (file, _) = files
+        .regular_file(MANIFEST.as_ref())
+        .map_err(|error| format!("cannot read the {shown}: {error}"))?;
+    let mut text = String::new();
+    let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| format!("cannot read the {shown}: {error}"))?;
+    let manifest = Manifest::parse(&text, &shown)?;
+    if (manifest.name.as_ref(), manifest.version.as_ref()) != (Some(&id.name), Some(&id.version)) {
+        return Err(format!(
+            "{LOCK} does not fit the {shown}, which states another name or version; run smbench lib lock"
+        ));
+    }
+    let place = Place { manifest: &manifest, directory: "." };
+    let (declared, locked) = (&manifest.dependencies, &package.dependencies);
+    // A package from a repository names no directories, so that the project's does not matter.
+    place.check(lock, Path::new("."), declared, locked, &mut BTreeSet::new())
 }
 
 /// A manifest, and its directory relative to that of the project.
@@ -65,16 +99,19 @@ impl Place<'_> {
                     match wanted {
                         Wanted::Version(requirement) if requirement.matches(&id.version) => {}
                         Wanted::Version(requirement) => {
-                            let has =
-                                format!("it wants {requirement}, and the lock has {}", id.version);
+                            let has = format!(
+                                "it requires {requirement}, and the lock has {}",
+                                id.version
+                            );
                             return Err(unfit(alias, &has));
                         }
                         Wanted::Revision(revision)
                             if *reference == Reference::Revision(revision.clone()) => {}
                         Wanted::Revision(revision) => {
                             let (Reference::Tag(has) | Reference::Revision(has)) = reference;
-                            let has =
-                                format!("it wants the revision {revision}, and the lock has {has}");
+                            let has = format!(
+                                "it requires the revision {revision}, and the lock has {has}"
+                            );
                             return Err(unfit(alias, &has));
                         }
                     }
@@ -118,7 +155,6 @@ impl Place<'_> {
 mod tests {
     use std::fs;
 
-    use super::super::lock::LockedPackage;
     use super::*;
 
     fn lock() -> Lock {
@@ -181,14 +217,18 @@ office = { repo = \"file:///office\", version = \"1\" }
     fn a_lock_fits_until_a_manifest_wants_something_else() {
         assert_eq!(fits(&lock(), PROJECT, LOCAL), Ok(()));
         for (from, to, expected) in [
-            ("^1.1", "^1.3", "smbench.toml: office: it wants ^1.3, and the lock has 1.2.0; run"),
+            ("^1.1", "^1.3", "smbench.toml: office: it requires ^1.3, and the lock has 1.2.0; run"),
             ("///office", "///other", "smbench.toml: office: the lock has it from file:///office"),
             (
                 "rev = \"main\"",
                 "rev = \"dev\"",
-                "mail: it wants the revision dev, and the lock has",
+                "mail: it requires the revision dev, and the lock has",
             ),
-            ("rev = \"main\"", "version = \"0.2\"", "mail: it wants ^0.2, and the lock has 0.1.0"),
+            (
+                "rev = \"main\"",
+                "version = \"0.2\"",
+                "mail: it requires ^0.2, and the lock has 0.1.0",
+            ),
             ("./lib/local", "./lib/other", "local: the lock has it at lib/local; run smbench lib"),
             ("\nmail = ", "\npost = ", "mail: the manifest does not name it; run smbench lib lock"),
             ("[dev_", "sizes = { path = \"x\" }\n[dev_", "sizes: the lock does not have it"),
@@ -204,7 +244,11 @@ office = { repo = \"file:///office\", version = \"1\" }
     #[test]
     fn the_manifest_of_a_library_that_is_read_in_place_counts_too() {
         for (from, to, expected) in [
-            ("version = \"1\"", "version = \"2\"", "lib/local/smbench.toml: office: it wants ^2"),
+            (
+                "version = \"1\"",
+                "version = \"2\"",
+                "lib/local/smbench.toml: office: it requires ^2",
+            ),
             (
                 "version = \"0.1.0\"",
                 "version = \"0.2.0\"",

@@ -129,7 +129,9 @@ pub enum GitError {
         "credentials are missing or were refused ({0}); set up a credential helper of git for HTTPS (git help credentials) or an SSH key for SSH, until git ls-remote can read the repository"
     )]
     Credentials(String),
-    #[error("the repository cannot be reached: {0}")]
+    #[error(
+        "the repository cannot be reached: {0}; check the URL and the network with git ls-remote"
+    )]
     Unreachable(String),
     /// The server has no such reference, or serves no commit by its hash, or no shallow fetch.
     #[error("the server refuses it: {0}")]
@@ -193,9 +195,9 @@ impl Git {
     pub(super) fn init(&self, place: &Path, is_sha256: bool) -> Result<(), GitError> {
         let mut command = self.command(place);
         command.args(["init", "--quiet", "--bare", "--template="]);
-        if is_sha256 {
-            command.arg("--object-format=sha256");
-        }
+        // Otherwise the user's configuration decides.
+        let format = if is_sha256 { "sha256" } else { "sha1" };
+        command.arg(format!("--object-format={format}"));
         let arguments = &[];
         let call = Call {
             repository: place,
@@ -215,7 +217,7 @@ impl Git {
         }
         // Traces go to standard error, and may have secrets.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("GIT_TRACE") {
+            if name.to_string_lossy().starts_with("GIT_TRACE") || name == "GIT_CURL_VERBOSE" {
                 command.env_remove(name);
             }
         }
@@ -457,6 +459,14 @@ fn classify(errors: &str) -> GitError {
     }
 }
 
+/// Lines that say nothing about the reason.
+const GENERAL: [&str; 4] = [
+    "fatal: Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+    "fatal: the remote end hung up unexpectedly",
+];
+
 /// Returns the last lines of standard error in a form that is safe to show.
 fn message(errors: &str) -> String {
     let without = without_secrets(errors);
@@ -464,6 +474,9 @@ fn message(errors: &str) -> String {
         .split(['\n', '\r'])
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
+        // What git says after each failure of a server, whatever the reason is.
+        .filter(|line| !GENERAL.contains(line))
+        .map(|line| line.trim_end_matches('.'))
         .collect();
     let last = &lines[lines.len().saturating_sub(MAX_LINES)..];
     match last.is_empty() {

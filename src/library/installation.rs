@@ -25,6 +25,11 @@ const PACKAGES_IN_OWN: &str = "packages";
 const LOCK_FILE: &str = "lock";
 /// Begin of the names of directories that are being made or removed.
 const UNFINISHED: &str = ".unfinished-";
+/// The file of git in the directory of vendored packages.
+const ATTRIBUTES: &str = ".gitattributes";
+/// Its content. With other line breaks the files would not be those of the lock.
+const AS_THEY_ARE: &str =
+    "# Made by smbench lib vendor: git leaves the line breaks as they are.\n* -text\n";
 /// Time limit of waiting for another writer.
 const WAIT: Duration = Duration::from_secs(60);
 /// Time between two attempts to lock.
@@ -137,6 +142,11 @@ impl HeldStore {
         let vendored =
             self.root.make_directory(VENDORED.as_ref()).map_err(cannot_write(VENDORED))?;
         remove_unfinished(&vendored, VENDORED)?;
+        let attributes = Path::new(ATTRIBUTES);
+        if !packages.is_empty() && vendored.regular_file(attributes).is_err() {
+            let content = AS_THEY_ARE.as_bytes();
+            vendored.write_file(attributes, content).map_err(cannot_write(VENDORED))?;
+        }
         let mut changes = VendorChanges::default();
         let mut keep = Vec::new();
         for (id, expected) in packages {
@@ -159,6 +169,15 @@ impl HeldStore {
             }
         }
         Ok(changes)
+    }
+
+    /// Returns whether `vendor/` has packages.
+    ///
+    /// # Errors
+    /// [`InstallError`] if the directory cannot be read.
+    pub fn has_vendored(&self) -> Result<bool, InstallError> {
+        let Ok(vendored) = self.root.directory(VENDORED.as_ref()) else { return Ok(false) };
+        Ok(names(&vendored, VENDORED)?.iter().any(|name| is_package(&vendored, name)))
     }
 
     /// Writes a package into `parent`, which errors call `shown`. Returns its directory, and whether
@@ -249,8 +268,17 @@ fn is_package(parent: &Directory, name: &str) -> bool {
     });
     let Ok(directory) = parent.directory(name.as_ref()) else { return false };
     has_hash
-        && directory.kind(LISTING.as_ref()) == Some(EntryKind::File)
         && directory.kind(FILES.as_ref()) == Some(EntryKind::Directory)
+        && listed_hash(&directory).is_some_and(|hash| name.ends_with(&hash[..SHORT_HASH]))
+}
+
+/// Returns the hash of the listing in the directory of a package; None if it has none.
+fn listed_hash(directory: &Directory) -> Option<String> {
+    let (file, size) = directory.regular_file(LISTING.as_ref()).ok()?;
+    let mut text = String::new();
+    file.take(size.min(MAX_FILE_BYTES)).read_to_string(&mut text).ok()?;
+    Listing::parse(&text).ok()?;
+    Some(hash(text.as_bytes()))
 }
 
 /// Removes a directory at once: first its name, and then its content.
@@ -436,7 +464,8 @@ mod tests {
         assert_eq!(changed.copied, changes.copied[..1]);
         assert_eq!(changed.removed, changes.copied[1..]);
         assert_eq!(fs::read_to_string(first.join("library/a/b.lua")).unwrap(), "1");
-        assert_eq!(names_in(&vendor).len(), 5);
+        assert_eq!(names_in(&vendor).len(), 6);
+        assert_eq!(fs::read_to_string(vendor.join(ATTRIBUTES)).unwrap(), AS_THEY_ARE);
         let missing = held.vendor(&[(id("none"), "c".repeat(64))]).unwrap_err();
         assert_eq!(missing.to_string(), "none 1.2.0: its files are not in .smbench/packages");
     }

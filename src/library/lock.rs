@@ -95,7 +95,7 @@ impl Lock {
         let (file, _) = regular_file(&path).map_err(|error| cannot(&error))?;
         let mut text = String::new();
         let read = file.take(MAX_LOCK_BYTES + 1).read_to_string(&mut text);
-        read.map_err(|error| cannot(&error))?;
+        read.map_err(|error| cannot(&format!("{error}; run smbench lib lock to make it anew")))?;
         Lock::parse(&text, shown).map(Some)
     }
 
@@ -115,7 +115,7 @@ impl Lock {
                 "this smbench reads version {FORMAT} of the format; install the version that made the file"
             )),
         })?
-        .ok_or_else(|| root.wrong("it has no version, so smbench did not make it"))?;
+        .ok_or_else(|| root.wrong("it has no version, so smbench did not make it; run smbench lib lock to make it anew"))?;
         let mut lock = Lock::default();
         for section in root.elements("packages")? {
             let (id, package) = read_package(&section)?;
@@ -266,6 +266,14 @@ fn read_package(section: &TomlTable) -> Result<(PackageId, LockedPackage), Strin
     let (Some(name), Some(version)) = (name, version) else {
         return Err(section.wrong("it has no name or no version"));
     };
+    if let LockedSource::Repository { reference: Reference::Tag(tag), .. } = &source
+        && tag.strip_prefix('v').unwrap_or(tag) != version.value.to_string()
+    {
+        return Err(section.wrong(&format!(
+            "the tag {tag:?} is not that of version {}; run smbench lib lock to make the file anew",
+            version.value
+        )));
+    }
     let id = PackageId { name, version: version.value };
     Ok((id, LockedPackage { source, dependencies: read_ids(section)? }))
 }

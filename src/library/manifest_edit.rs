@@ -39,7 +39,7 @@ pub fn with_dependency(
         }
         None => drop(table.insert(alias, Item::Value(value))),
     }
-    checked(&document, shown)
+    checked(&document, text, shown)
 }
 
 /// Returns the text of a manifest without a dependency; None if it has none with this alias. Errors
@@ -51,7 +51,7 @@ pub fn without_dependency(text: &str, shown: &str, alias: &str) -> Result<Option
     let mut document = document(text, shown)?;
     let removed = TABLES.map(|table| remove(&mut document, table, alias));
     match removed.contains(&true) {
-        true => checked(&document, shown).map(Some),
+        true => checked(&document, text, shown).map(Some),
         false => Ok(None),
     }
 }
@@ -66,8 +66,12 @@ fn document(text: &str, shown: &str) -> Result<DocumentMut, String> {
     text.parse().map_err(|error| format!("{shown}: {error}"))
 }
 
-fn checked(document: &DocumentMut, shown: &str) -> Result<String, String> {
-    let text = document.to_string();
+/// Returns the changed document with the line breaks of the text before.
+fn checked(document: &DocumentMut, before: &str, shown: &str) -> Result<String, String> {
+    let mut text = document.to_string();
+    if before.contains("\r\n") {
+        text = text.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
     Manifest::parse(&text, shown)?;
     Ok(text)
 }

@@ -59,6 +59,9 @@ pub(super) fn check_tree(output: &[u8], truncated: bool) -> Result<Vec<TreeFile>
     let complete = output.iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1);
     for entry in output[..complete].split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         let file = check_entry(entry)?;
+        if is_for_git(&file.path) {
+            continue;
+        }
         if files.len() == MAX_FILES {
             return Err(format!("it has more than {MAX_FILES} files, the most of a library"));
         }
@@ -74,6 +77,13 @@ pub(super) fn check_tree(output: &[u8], truncated: bool) -> Result<Vec<TreeFile>
         true => Err("the list of its files is too long".into()),
         false => Ok(files),
     }
+}
+
+/// Returns whether a file tells git what to do with others. It would do so again where a copy of the
+/// package is committed, so it is no part of the package.
+fn is_for_git(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    [".gitattributes", ".gitignore", ".gitmodules"].contains(&name)
 }
 
 /// Checks one entry: `MODE KIND HASH SIZE<tab>PATH`.

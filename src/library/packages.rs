@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::fit::check_fits;
+use super::fit::{check_fits, check_package};
 use super::listing::{self, Listing, MAX_BYTES, MAX_FILE_BYTES, MAX_FILES};
 use super::lock::{LOCK, Lock, LockedSource, PackageId, Reference};
 use super::store::{self, FILES, LISTING, StoreError, VENDORED};
@@ -103,7 +103,12 @@ impl Packages {
             let locked = &lock.packages[id];
             let aliases = numbered(&locked.dependencies);
             let opened = match &locked.source {
-                LockedSource::Repository { hash, .. } => from_repository(project, id, hash, read),
+                LockedSource::Repository { hash, .. } => {
+                    let opened = from_repository(project, id, hash, read);
+                    opened.and_then(|opened| {
+                        check_package(&lock, id, locked, &opened.directory).map(|()| opened)
+                    })
+                }
                 LockedSource::Path(path) => from_directory(project, manifest, id, path),
             };
             let Opened { directory, root, place, listing, hash } =
@@ -280,10 +285,7 @@ fn from_repository(
     let directory = store::package_directory(project, id, hash);
     read(&project.join(&directory).join(LISTING));
     let verified = store::verify(project, &directory, hash).map_err(|error| {
-        let restore = match directory.starts_with(VENDORED) {
-            true => "run smbench lib vendor to restore it",
-            false => "run smbench lib sync to restore it",
-        };
+        let restore = store::restoring(&directory);
         let problem = match &error {
             StoreError::Missing => "is not installed: run smbench lib sync".into(),
             StoreError::Differs(file)

@@ -35,7 +35,13 @@ pub fn joined(base: &str, path: &str) -> String {
 /// A message that names the directory.
 pub fn read(project: &Path, path: &str) -> Result<Manifest, String> {
     let shown = format!("{path}/{MANIFEST}");
-    let manifest = Manifest::read(&project.join(path).join(MANIFEST), &shown)?;
+    let file = project.join(path).join(MANIFEST);
+    if !file.exists() {
+        return Err(format!(
+            "there is no library in {path}: it has no {MANIFEST}; correct the path in the {MANIFEST} that names it, to which it is relative"
+        ));
+    }
+    let manifest = Manifest::read(&file, &shown)?;
     match missing(&manifest) {
         Some(missing) => Err(format!(
             "{shown}: it has no {missing}; a library has a name and a version, such as name = \"acme/office\" and version = \"1.2.0\""

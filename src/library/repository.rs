@@ -61,11 +61,11 @@ pub enum RepositoryError {
     )]
     NoRevision { repo: String, revision: String },
     #[error(
-        "the tag {tag} of {repo} has moved: the lock has commit {locked}, which is not to be had any more, and now the tag leads to {now}; if you trust the change, run smbench lib update"
+        "the tag {tag} of {repo} has moved: the lock has commit {locked}, which the repository no longer has, and now the tag leads to {now}; if you trust the change, run smbench lib update"
     )]
     TagMoved { repo: String, tag: String, locked: String, now: String },
     #[error(
-        "{repo} does not have commit {commit} of {reference} any more; run smbench lib update to choose another one"
+        "{repo} does not have commit {commit} of {reference} any more; run smbench lib update, or if smbench.toml names this commit, write another rev there"
     )]
     CommitGone { repo: String, reference: String, commit: String },
     #[error("{reference} of {repo} leads to a {kind} and not to a commit, so it has no library")]

@@ -85,7 +85,11 @@ fn check_scp_form(repo: &str) -> Result<(), String> {
 }
 
 fn wrong(repo: &str) -> String {
-    format!("{ALLOWED}; this one is {}", shown_url(repo))
+    // What is in a form that is not known may have a password anywhere before an @.
+    match repo.contains('@') {
+        true => ALLOWED.into(),
+        false => format!("{ALLOWED}; this one is {}", shown_url(repo)),
+    }
 }
 
 fn has_secret(user: &str) -> bool {

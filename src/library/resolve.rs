@@ -8,7 +8,7 @@ use super::lock::{Lock, LockedPackage, LockedSource, PackageId, Reference};
 use super::package_source::PackageSource;
 use super::repository_url::shown_url;
 use super::version_search::{
-    ChosenSource, PackageGraph, PackageKey, VersionCandidate, VersionSearch, short,
+    ChosenSource, CompatibleRange, PackageGraph, PackageKey, VersionCandidate, VersionSearch, short,
 };
 use crate::project::manifest::Manifest;
 use crate::protocol::nearest;
@@ -195,12 +195,15 @@ fn described(source: &ChosenSource) -> String {
 
 fn resolution(graph: PackageGraph) -> Result<Resolution, String> {
     let mut resolution = Resolution::default();
-    let mut sources: BTreeMap<PackageId, &ChosenSource> = BTreeMap::new();
+    let mut sources: BTreeMap<(String, CompatibleRange), (PackageId, &ChosenSource)> =
+        BTreeMap::new();
     for (key, package) in &graph.packages {
         let Some(id) = id_of(&graph, key) else { continue };
-        if let Some(other) = sources.insert(id.clone(), &package.source) {
+        let range = (id.name.clone(), CompatibleRange::of(&id.version));
+        if let Some((other_id, other)) = sources.insert(range, (id.clone(), &package.source)) {
             return Err(format!(
-                "two libraries are named {id}: {} and {}; if they are the same library, name it by one URL everywhere",
+                "two libraries are named {}, in compatible versions: {other_id} from {} and {id} from {}; name it by one URL, or one path, everywhere",
+                id.name,
                 described(other),
                 described(&package.source)
             ));

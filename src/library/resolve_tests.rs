@@ -349,7 +349,7 @@ fn the_manifest_of_a_library_that_is_wrong_is_named_with_its_place() {
         ("name = \"a\"", "smbench.toml: it has no version; a library has"),
         (
             "name = \"a\"\nversion = \"1.0.1\"",
-            "smbench.toml: it states version 1.0.1, and its tag is v1.0.0; wait",
+            "smbench.toml: it states version 1.0.1, and its tag is v1.0.0; require",
         ),
         (
             "[engines]\nsmbench = \">=99\"",
@@ -408,7 +408,7 @@ fn two_libraries_with_one_name_and_version_are_named_with_their_sources() {
     let problem = memory.resolve(&["a ^1", "other ^1"]).unwrap_err();
     assert_eq!(
         problem,
-        "two libraries are named a 1.0.0: https://host/a.git (commit a-1.0.0) and https://host/other.git (commit other-1.0.); if they are the same library, name it by one URL everywhere"
+        "two libraries are named a, in compatible versions: a 1.0.0 from https://host/a.git (commit a-1.0.0) and a 1.0.0 from https://host/other.git (commit other-1.0.); name it by one URL, or one path, everywhere"
     );
 }
 
@@ -443,7 +443,7 @@ fn a_library_that_is_read_in_place_has_dependencies_of_its_own() {
             "self_ ./",
             "a library leads back to itself through its dependencies, so none of them can be loaded first: project -> project",
         ),
-        ("gone ../gone", "library gone: cannot read ../gone/smbench.toml: "),
+        ("gone ../gone", "library gone: there is no library in ../gone: it has no smbench.toml; "),
         ("nameless ../nameless", "library nameless: ../nameless/smbench.toml: it has no name; "),
     ] {
         let problem = resolved(&[wanted]).unwrap_err();

@@ -44,6 +44,17 @@ pub fn package_directory(project: &Path, id: &PackageId, hash: &str) -> PathBuf 
     }
 }
 
+/// Returns what to do about a package in `directory`, relative to the project, whose files differ.
+pub fn restoring(directory: &Path) -> String {
+    match directory.starts_with(VENDORED) {
+        true => format!(
+            "restore it with git checkout, or remove {} and run smbench lib vendor",
+            directory.display()
+        ),
+        false => "run smbench lib sync to restore it".into(),
+    }
+}
+
 /// A package whose files are those that the lock names.
 #[derive(Debug)]
 pub struct VerifiedPackage {

@@ -666,7 +666,7 @@ fn checked(candidate: &VersionCandidate, manifest: Rc<Manifest>) -> UsableManife
         && *stated != candidate.version
     {
         return Err(format!(
-            "{shown}: it states version {stated}, and its tag is {tag}; wait for a version in which they agree, or require another one"
+            "{shown}: it states version {stated}, and its tag is {tag}; require another version, and tell the authors of the library"
         ));
     }
     let is_path = |it: &Dependency| matches!(it.source, DependencySource::Path(_));

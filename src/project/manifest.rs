@@ -212,6 +212,11 @@ fn dependencies(root: &TomlTable, key: &str) -> Result<BTreeMap<String, Dependen
                 repo: repo.value,
                 wanted: Wanted::Revision(rev.value),
             },
+            (None, None, None, Some(path)) if path.value.contains("://") => {
+                // It is not quoted, because it may have a password.
+                let problem = "it is a directory; the URL of a repository is given with repo";
+                return Err(section.wrong_at(path.line, "path", problem));
+            }
             (None, None, None, Some(path)) => DependencySource::Path(path.value),
             _ => {
                 return Err(section.wrong(

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use super::error::RunError;
 use crate::ir::directory::{Directory, regular_file};
 use crate::library::editor_aliases::write_aliases;
-use crate::library::fit::check_fits;
+use crate::library::fit::{check_fits, check_package};
 use crate::library::installation::{HeldStore, hold};
-use crate::library::lock::{LOCK, Lock, LockedSource, PackageId, Reference};
+use crate::library::lock::{LOCK, Lock, LockedPackage, LockedSource, PackageId, Reference};
 use crate::library::lock_changes::{LockChange, changes};
 use crate::library::manifest_edit::{dependency, with_dependency, without_dependency};
 use crate::library::package_source::PackageSource;
 use crate::library::path_package;
 use crate::library::repository::{Repositories, RepositoryOptions, TaggedVersion};
-use crate::library::repository_url::check_url;
+use crate::library::repository_url::{check_url, shown_url};
 use crate::library::resolve::{Resolution, ResolvedSource, Update, resolve};
-use crate::library::store::{VENDORED, package_directory, verify};
+use crate::library::store::{StoreError, VENDORED, package_directory, restoring, verify};
 use crate::project::manifest::{
     DependencySource, MANIFEST, MAX_MANIFEST_BYTES, Manifest, Wanted, nearest_manifest,
     parse_requirement,
@@ -61,8 +61,13 @@ pub struct LibraryChange {
     /// The source that was added, and the one that it replaces.
     pub added: Option<(DependencySource, Option<DependencySource>)>,
     pub changes: Vec<LockChange>,
+    /// Whether the lock was written.
+    pub is_written: bool,
     /// The packages in place, unless the command does not fetch them.
     pub synced: Option<SyncedLibraries>,
+    /// The number of packages that were copied to be committed, and the directories of those that
+    /// are read in place and were not; None unless the command copies.
+    pub vendored: Option<(usize, Vec<String>)>,
     pub warnings: Vec<String>,
 }
 
@@ -146,8 +151,10 @@ impl LibraryUser {
             Ok(lock) => Ok((lock, None)),
             // The advice in the error is the command that is running.
             Err(problem) if problem.contains("run smbench lib lock") => {
-                let warning =
-                    format!("all versions are chosen anew, because {LOCK} is damaged: {problem}");
+                let problem = problem.split("; ").next().unwrap_or_default().to_string();
+                let warning = format!(
+                    "all libraries get the highest version that fits, because {LOCK} is damaged ({problem}); git checkout {LOCK} brings the old one back"
+                );
                 Ok((None, Some(warning)))
             }
             Err(problem) => Err(problem),
@@ -155,6 +162,11 @@ impl LibraryUser {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        if self.directory.join(name).is_symlink() {
+            return Err(format!(
+                "{name} is a symbolic link, which smbench does not replace; run the command in the project that has the file itself"
+            ));
+        }
         let written = Directory::open(&self.directory).map_err(|error| error.to_string()).and_then(
             |directory| {
                 directory
@@ -410,15 +422,30 @@ pub fn sync_libraries(options: &LibraryOptions) -> Result<Option<LibraryChange>,
         if LibraryUser::nearest()?.fitting_lock()?.is_none() {
             return Ok(None);
         }
-        let store = LibraryUser::nearest()?.hold()?;
+        let store = match LibraryUser::nearest()?.hold() {
+            Ok(store) => store,
+            // Who may not write needs nothing written if all is there.
+            Err(problem) => return all_in_place().map_or(Err(problem), |change| Ok(Some(change))),
+        };
         let user = LibraryUser::nearest()?;
         let Some(lock) = user.fitting_lock()? else { return Ok(None) };
         let repositories = LazyRepositories::new(options, &user, Some(&lock));
-        let synced = put_in_place(&lock, &repositories, &store)?;
+        let synced = put_in_place(&lock, &repositories, &store, false)?;
         let warnings = finish(&user, &lock, &store, &BTreeMap::new());
         Ok(Some(LibraryChange { synced: Some(synced), warnings, ..LibraryChange::default() }))
     };
     sync().map_err(invalid)
+}
+
+/// Returns the result of a sync with nothing to do; None if something is not in place.
+fn all_in_place() -> Option<LibraryChange> {
+    let checked = verify_libraries().ok()??;
+    let synced = SyncedLibraries { in_place: checked.len(), fetched: 0 };
+    checked.iter().all(|library| library.outcome.is_ok()).then(|| LibraryChange {
+        synced: Some(synced),
+        warnings: vec!["everything is in place; the project cannot be written".into()],
+        ..LibraryChange::default()
+    })
 }
 
 /// Does as [`sync_libraries`] and copies the packages into the directory `vendor`, from which they
@@ -435,10 +462,17 @@ pub fn vendor_libraries(options: &LibraryOptions) -> Result<Option<LibraryChange
         let user = LibraryUser::nearest()?;
         let Some(lock) = user.fitting_lock()? else { return Ok(None) };
         let repositories = LazyRepositories::new(options, &user, Some(&lock));
-        let synced = put_in_place(&lock, &repositories, &store)?;
-        store.vendor(&repository_packages(&lock)).map_err(|error| error.to_string())?;
+        let synced = put_in_place(&lock, &repositories, &store, true)?;
+        let packages = repository_packages(&lock);
+        store.vendor(&packages).map_err(|error| error.to_string())?;
         let warnings = finish(&user, &lock, &store, &BTreeMap::new());
-        Ok(Some(LibraryChange { synced: Some(synced), warnings, ..LibraryChange::default() }))
+        let in_place = lock.packages.values().filter_map(|package| match &package.source {
+            LockedSource::Path(path) => Some(path.clone()),
+            LockedSource::Repository { .. } => None,
+        });
+        let vendored = Some((packages.len(), in_place.collect()));
+        let synced = Some(synced);
+        Ok(Some(LibraryChange { synced, vendored, warnings, ..LibraryChange::default() }))
     };
     vendor().map_err(invalid)
 }
@@ -451,24 +485,29 @@ pub fn vendor_libraries(options: &LibraryOptions) -> Result<Option<LibraryChange
 pub fn verify_libraries() -> Result<Option<Vec<CheckedLibrary>>, RunError> {
     let user = LibraryUser::nearest().map_err(invalid)?;
     let Some(lock) = user.fitting_lock().map_err(invalid)? else { return Ok(None) };
-    let check = |(id, source): (&PackageId, &LockedSource)| {
-        let outcome = match source {
-            LockedSource::Path(path) => Ok(path.clone()),
+    let check = |(id, package): (&PackageId, &LockedPackage)| {
+        let outcome = match &package.source {
+            LockedSource::Path(path) => Ok(format!("read in place from {path}, not pinned")),
             LockedSource::Repository { hash, .. } => {
                 let directory = package_directory(&user.directory, id, hash);
-                let advice = match directory.starts_with(VENDORED) {
-                    true => "restore the file, or remove the directory and run smbench lib sync",
-                    false => "run smbench lib sync",
-                };
                 match verify(&user.directory, &directory, hash) {
-                    Ok(_) => Ok(directory.display().to_string()),
-                    Err(error) => Err(format!("{error}; {advice}")),
+                    Ok(verified) => check_package(&lock, id, package, &verified.files).map(|()| {
+                        format!(
+                            "{} match {LOCK}, in {}",
+                            counted_files(verified.listing.paths().count()),
+                            directory.display()
+                        )
+                    }),
+                    Err(StoreError::Missing) => {
+                        Err("it is not installed; run smbench lib sync".into())
+                    }
+                    Err(error) => Err(format!("{error}; {}", restoring(&directory))),
                 }
             }
         };
         CheckedLibrary { id: id.clone(), outcome }
     };
-    Ok(Some(lock.packages.iter().map(|(id, package)| check((id, &package.source))).collect()))
+    Ok(Some(lock.packages.iter().map(check).collect()))
 }
 
 /// Returns the lock of the project, which fits its manifest; None if it uses no libraries.
@@ -477,6 +516,13 @@ pub fn verify_libraries() -> Result<Option<Vec<CheckedLibrary>>, RunError> {
 /// [`RunError`]: there is no lock that fits.
 pub fn locked_libraries() -> Result<Option<Lock>, RunError> {
     LibraryUser::nearest().and_then(|user| user.fitting_lock()).map_err(invalid)
+}
+
+fn counted_files(count: usize) -> String {
+    match count {
+        1 => "1 file".into(),
+        count => format!("{count} files"),
+    }
 }
 
 fn invalid(problem: String) -> RunError {
@@ -508,11 +554,11 @@ fn change(
     let (user, previous) = (repositories.user, repositories.lock);
     let manifest = Manifest::parse(text, &user.manifest.shown)?;
     let resolution = resolve(&manifest, &user.directory, previous, update, repositories)?;
-    let hashes = hashes(&resolution, repositories, store)?;
+    let hashes = hashes(&resolution, repositories, store, update)?;
     let lock = resolution.into_lock(&hashes.by_package)?;
     let synced = match store {
         Some(store) => {
-            let mut synced = put_in_place(&lock, repositories, store)?;
+            let mut synced = put_in_place(&lock, repositories, store, false)?;
             synced.fetched += hashes.installed;
             Some(synced)
         }
@@ -524,10 +570,8 @@ fn change(
     }
     // A project without libraries needs no lock, but an old one must not name any.
     let has_file = user.directory.join(LOCK).exists();
-    if (has_file || !lock.packages.is_empty())
-        && previous != Some(&lock)
-        && let Err(problem) = user.write(LOCK, &lock.text())
-    {
+    let is_written = (has_file || !lock.packages.is_empty()) && previous != Some(&lock);
+    if is_written && let Err(problem) = user.write(LOCK, &lock.text()) {
         if is_manifest_new {
             user.write(MANIFEST, &user.text)?;
         }
@@ -540,8 +584,31 @@ fn change(
         gone.retain(|alias, _| !lock.dependencies.contains_key(alias));
         warnings.extend(finish(&after, &lock, store, &gone));
     }
+    warnings.extend(moved_tags(previous, &lock));
     let changes = changes(previous.unwrap_or(&Lock::default()), &lock);
-    Ok(LibraryChange { added: None, changes, synced, warnings })
+    Ok(LibraryChange { changes, is_written, synced, warnings, ..LibraryChange::default() })
+}
+
+/// Returns a warning for each version whose tag leads to another commit than before.
+fn moved_tags(previous: Option<&Lock>, lock: &Lock) -> Vec<String> {
+    let moved = |(id, package): (&PackageId, &LockedPackage)| {
+        let LockedSource::Repository { repo, reference: Reference::Tag(tag), commit, .. } =
+            &package.source
+        else {
+            return None;
+        };
+        match &previous?.packages.get(id)?.source {
+            LockedSource::Repository { repo: of, commit: before, .. }
+                if of == repo && before != commit =>
+            {
+                Some(format!(
+                    "{id}: the tag {tag} has moved from {before} to {commit}, and a published version should never change; git checkout {LOCK} and smbench lib sync bring the old files back"
+                ))
+            }
+            _ => None,
+        }
+    };
+    lock.packages.iter().filter_map(moved).collect()
 }
 
 /// The hashes of the packages of a resolution.
@@ -552,11 +619,12 @@ struct PackageHashes {
 }
 
 /// Returns the hashes of all packages from repositories. Those that are not locked are fetched, and
-/// put in place if the store is held.
+/// put in place if the store is held. An update compares the locked ones with the repository too.
 fn hashes(
     resolution: &Resolution,
     repositories: &LazyRepositories,
     store: Option<&HeldStore>,
+    update: &Update,
 ) -> Result<PackageHashes, String> {
     let mut hashes = PackageHashes { by_package: BTreeMap::new(), installed: 0 };
     for (id, package) in &resolution.packages {
@@ -568,6 +636,16 @@ fn hashes(
             locked.map(|locked| &locked.source)
             && (of, at) == (repo, commit)
         {
+            if *update != Update::Nothing {
+                let files = repositories.open(repo)?.files(repo, reference, commit);
+                let files = files.map_err(|error| format!("{id}: {error}"))?;
+                if files.listing().hash() != *hash {
+                    return Err(format!(
+                        "{id}: {LOCK} has the hash of other files than those of commit {commit} in {}; take the lock from git again (git checkout {LOCK}), or remove it and run smbench lib lock",
+                        shown_url(repo)
+                    ));
+                }
+            }
             hashes.by_package.insert(id.clone(), hash.clone());
             continue;
         }
@@ -589,11 +667,13 @@ fn hashes(
     Ok(hashes)
 }
 
-/// Puts those packages of the lock in place that are not, or whose files are not those of the lock.
+/// Puts those packages of the lock in place that are not, or whose files are not those of the lock. If
+/// a copy in `vendor` is such a package, that is an error, or the package is put in place beside it.
 fn put_in_place(
     lock: &Lock,
     repositories: &LazyRepositories,
     store: &HeldStore,
+    may_repair_copies: bool,
 ) -> Result<SyncedLibraries, String> {
     let user = repositories.user;
     let mut synced = SyncedLibraries { in_place: lock.packages.len(), fetched: 0 };
@@ -602,12 +682,15 @@ fn put_in_place(
             continue;
         };
         let directory = package_directory(&user.directory, id, hash);
-        let Err(problem) = verify(&user.directory, &directory, hash) else { continue };
-        if directory.starts_with(VENDORED) {
-            return Err(format!(
-                "{id}: {problem}; restore the file, or remove {} and run the command again",
-                directory.display()
-            ));
+        let problem = match verify(&user.directory, &directory, hash) {
+            Ok(verified) => {
+                check_package(lock, id, package, &verified.files)?;
+                continue;
+            }
+            Err(problem) => problem,
+        };
+        if directory.starts_with(VENDORED) && !may_repair_copies {
+            return Err(format!("{id}: {problem}; {}", restoring(&directory)));
         }
         let files = repositories
             .open(repo)?
@@ -616,10 +699,14 @@ fn put_in_place(
         let found = files.listing().hash();
         if found != *hash {
             return Err(format!(
-                "{id}: the files of commit {commit} in {repo} do not match {LOCK}; somebody changed the lock or the repository. If you trust the repository, remove {LOCK} and run smbench lib lock"
+                "{id}: the files of commit {commit} in {repo} do not match {LOCK}; somebody changed the lock or the repository. Take the lock from git again (git checkout {LOCK}); if you trust the repository, run smbench lib update {}",
+                id.name
             ));
         }
-        store.install(id, &files).map_err(|error| format!("{id}: {error}"))?;
+        let directory = store.install(id, &files).map_err(|error| format!("{id}: {error}"))?;
+        let installed = verify(&user.directory, &directory, hash);
+        let installed = installed.map_err(|problem| format!("{id}: {problem}"))?;
+        check_package(lock, id, package, &installed.files)?;
         synced.fetched += 1;
     }
     Ok(synced)
@@ -644,6 +731,12 @@ fn finish(
     gone: &BTreeMap<String, String>,
 ) -> Vec<String> {
     let packages = repository_packages(lock);
+    // The copies of packages that were committed follow the lock.
+    let vendored = match store.has_vendored() {
+        Ok(true) => store.vendor(&packages).map(drop),
+        other => other.map(drop),
+    };
+    let vendored = vendored.err().map(|error| format!("{VENDORED} is not up to date: {error}"));
     let keep: Vec<PathBuf> =
         packages.iter().map(|(id, hash)| package_directory(&user.directory, id, hash)).collect();
     let removed = store
@@ -651,5 +744,5 @@ fn finish(
         .err()
         .map(|error| format!("libraries that are not used any more are not removed: {error}"));
     let aliases = write_aliases(&user.directory, lock, gone).err();
-    removed.into_iter().chain(aliases).collect()
+    vendored.into_iter().chain(removed).chain(aliases).collect()
 }

@@ -12,7 +12,7 @@ use crate::library::api_docs::api_of;
 use crate::library::listing::{MAX_BYTES, MAX_FILES};
 use crate::library::lock::LockedSource;
 use crate::library::path_package;
-use crate::library::store::{package_directory, verify};
+use crate::library::store::{package_directory, restoring, verify};
 use crate::script::ScriptLimits;
 
 /// The endings of modules, longest first.
@@ -50,7 +50,7 @@ pub fn library_docs(alias: Option<&str>) -> Result<String, RunError> {
             LockedSource::Repository { hash, .. } => {
                 let directory = package_directory(&user.directory, id, hash);
                 let package = verify(&user.directory, &directory, hash)
-                    .map_err(|problem| format!("{id}: {problem}; run smbench lib sync"))?;
+                    .map_err(|problem| format!("{id}: {problem}; {}", restoring(&directory)))?;
                 let paths = package.listing.paths().filter(|path| is_module(path));
                 let read = |path: &str| Ok((path.to_string(), text_of(&package.files, path)?));
                 docs_of(alias, paths.map(read).collect::<Result<_, String>>()?)

@@ -88,8 +88,8 @@ impl fmt::Display for ValueOrigin {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub target: Given<Target>,
-    /// The name of the target in the manifest, and the `file:line` of its URL.
-    pub named: Option<(String, String)>,
+    /// The target of the manifest, if it is one.
+    pub named: Option<ListedTarget>,
     pub duration: Option<Given<Duration>>,
     pub thresholds: Vec<Given<String>>,
     /// The parameters of the profile.
@@ -245,29 +245,30 @@ impl SettingsRequest {
     }
 }
 
-/// Parses a target. If it is a name of the manifest, returns the target that the name stands for, the
-/// name, and the `file:line` of the URL.
+/// Parses a target. If it is a name of the manifest, returns the target that the name stands for, and
+/// its line in the manifest.
 fn resolved(
     target: Given<String>,
     manifest: Option<&Manifest>,
-) -> anyhow::Result<(Given<Target>, Option<(String, String)>)> {
+) -> anyhow::Result<(Given<Target>, Option<ListedTarget>)> {
     let name = &target.value;
     if let Some(manifest) = manifest
         && let Some(found) = manifest.targets.get(name)
     {
         let place = format!("{}:{}", manifest.shown, found.line);
         let value = Target::parse(&found.url).with_context(|| format!("{place}: target {name}"))?;
-        return Ok((Given { value, origin: target.origin }, Some((name.clone(), place))));
+        let (name, url) = (name.clone(), found.url.clone());
+        let named = Some(ListedTarget { name, url, place });
+        return Ok((Given { value, origin: target.origin }, named));
     }
     let may_be_name = !name.contains([':', '/', '?', '@']);
     match (Target::parse(name), manifest) {
         (Ok(value), _) => Ok((Given { value, origin: target.origin }, None)),
-        (Err(_), Some(manifest)) if may_be_name && !manifest.targets.is_empty() => Err(anyhow!(
-            "{}: {}; otherwise use {}",
-            target.stated("target"),
-            unknown(&manifest.shown, "target", name, manifest.targets.keys()),
-            known_targets()
-        )),
+        (Err(_), Some(manifest)) if may_be_name && !manifest.targets.is_empty() => {
+            let problem = unknown(&manifest.shown, "target", name, manifest.targets.keys());
+            let stated = target.stated("target");
+            bail!("{stated}: {problem}; other targets are {}", known_targets())
+        }
         (Err(error), _) if target.origin == ValueOrigin::Argument => Err(error.into()),
         // It may hold a password, so it is not quoted.
         (Err(error), _) => Err(error).context(match &target.origin {
@@ -287,9 +288,10 @@ fn unknown<'a>(
 ) -> String {
     let meant = nearest(name, known.clone().map(String::as_str));
     let names: Vec<&str> = known.map(String::as_str).take(24).collect();
+    let name = shortened(name, MAX_SHOWN);
     match (meant, names.is_empty()) {
-        (Some(meant), _) => format!("{shown} has no such {what}; did you mean {meant}?"),
-        (None, false) => format!("{shown} has no such {what}; it has {}", names.join(", ")),
+        (Some(meant), _) => format!("{shown} has no {what} {name:?}; did you mean {meant}?"),
+        (None, false) => format!("{shown} has no {what} {name:?}; it has {}", names.join(", ")),
         (None, true) => format!("{shown} has no {what}; write a table [{what}s.NAME] in it"),
     }
 }
@@ -338,7 +340,7 @@ target = \"lba\"
         };
         assert_eq!(settled.target.value.to_string(), "smb://ada@nas/data");
         assert_eq!(line(&settled.target.origin), "nightly:4");
-        assert!(settled.named.unwrap().1.ends_with("smbench.toml:2"));
+        assert!(settled.named.unwrap().place.ends_with("smbench.toml:2"));
         let duration = settled.duration.unwrap();
         assert_eq!(
             (duration.value, line(&duration.origin)),

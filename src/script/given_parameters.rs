@@ -25,6 +25,17 @@ pub struct GivenParameter {
     pub profile: Option<String>,
 }
 
+impl GivenParameter {
+    /// Returns the rank of its source: a higher one takes precedence.
+    pub(super) fn rank(&self) -> u8 {
+        match (&self.profile, &self.place) {
+            (Some(_), _) => 0,
+            (None, Some(_)) => 1,
+            (None, None) => 2,
+        }
+    }
+}
+
 impl GivenParameters {
     /// Returns the parameters of the options: those of the profile, those of the parameter files in
     /// the order of the files, and after them the others, which are more specific. All VMs of one

@@ -36,6 +36,8 @@ pub(super) fn values_for<'a>(
             found.push(value);
         }
     }
+    let highest = found.iter().map(|value| value.rank()).max();
+    found.retain(|value| Some(value.rank()) == highest);
     found.reverse();
     found
 }

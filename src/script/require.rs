@@ -28,6 +28,7 @@ use crate::ir::source::Module;
 use crate::library::packages::{Package, Packages};
 use crate::project::manifest::MANIFEST;
 use crate::project::standard_library;
+use crate::protocol::nearest;
 use crate::protocol::shortened;
 
 /// The version that is recorded for a module or a tree of the project, because these state none.
@@ -331,13 +332,15 @@ impl Resolver {
         };
         let aliases: &BTreeMap<String, usize> = packages.aliases(of);
         let known: Vec<String> = aliases.keys().map(|alias| format!("@{alias}")).collect();
-        let known = match known.is_empty() {
-            true => PREFIXES.to_string(),
-            false => format!("the libraries here are {}", known.join(", ")),
+        let meant = nearest(alias, aliases.keys().map(String::as_str));
+        let known = match (known.is_empty(), meant) {
+            (true, _) => PREFIXES.to_string(),
+            (false, Some(meant)) => format!("did you mean @{meant}?"),
+            (false, None) => format!("the libraries here are {}", known.join(", ")),
         };
         let advice = match of {
             Some(number) => format!(
-                "; the aliases in {} are those of its own {MANIFEST}",
+                "; the aliases in {} are those of [dependencies] in its own {MANIFEST}",
                 library_name(packages.get(number))
             ),
             None if self.host.project.directory.is_none() => String::new(),

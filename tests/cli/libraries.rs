@@ -193,7 +193,9 @@ fn a_library_is_added_with_those_it_needs_and_is_found_by_editors() {
     assert_eq!(libraries.done("sync"), ["2 libraries are in place"]);
     assert_eq!(libraries.read("smbench.lock"), lock);
     let verified = libraries.done("verify");
-    assert!(verified[0].starts_with("acme/office 1.2.0: .smbench/packages/acme-office-1.2.0-"));
+    assert!(verified[0].starts_with(
+        "acme/office 1.2.0: 3 files match smbench.lock, in .smbench/packages/acme-office-1.2.0-"
+    ));
     assert_eq!(verified.len(), 2);
     let commit = git(&libraries.repository("office"), &["rev-parse", "v1.2.0^{commit}"]);
     assert_eq!(
@@ -294,7 +296,10 @@ fn a_command_that_fails_leaves_the_manifest_and_the_lock_as_they_were() {
         ),
         (format!("add gone --repo {gone}"), "gone"),
         (format!("add office --repo {office} --version ^3"), "meets ^3"),
-        ("add near --path ../none".into(), "library near: cannot read ../none/smbench.toml"),
+        (
+            "add near --path ../none".into(),
+            "library near: there is no library in ../none: it has no smbench.toml; correct the path",
+        ),
         (
             format!("add Office --repo {office}"),
             "\"Office\": a name here has at most 64 lower-case letters",
@@ -343,10 +348,16 @@ fn a_lock_that_does_not_fit_is_named_with_the_command_that_makes_it_anew() {
     for line in ["sync", "verify", "list", "vendor"] {
         assert_eq!(
             error(libraries.lib(line).end()),
-            "smbench.lock does not fit smbench.toml: office: it wants ^1, and the lock has 2.0.0; run smbench lib lock"
+            "smbench.lock does not fit smbench.toml: office: it requires ^1, and the lock has 2.0.0; run smbench lib lock"
         );
     }
-    assert_eq!(libraries.done("lock"), ["acme/office 2.0.0 -> 1.2.0"]);
+    assert_eq!(
+        libraries.done("lock"),
+        [
+            "acme/office 2.0.0 -> 1.2.0",
+            "smbench.lock is written; smbench lib sync installs what it names"
+        ]
+    );
     libraries.done("sync");
     fs::remove_file(libraries.project().join("smbench.lock")).unwrap();
     let problem = error(libraries.lib("sync").end());
@@ -358,7 +369,11 @@ fn a_lock_that_does_not_fit_is_named_with_the_command_that_makes_it_anew() {
     let problem = error(libraries.lib("sync").end());
     assert!(problem.contains("run smbench lib lock to make it anew"), "{problem}");
     let ended = libraries.lib("lock").end().exits(0);
-    assert!(ended.stderr.starts_with("warning: all versions are chosen anew"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.starts_with("warning: all libraries get the highest version that fits"),
+        "{}",
+        ended.stderr
+    );
     libraries.done("sync");
 }
 
@@ -391,7 +406,10 @@ fn a_file_that_was_changed_is_named_and_a_sync_restores_it() {
     let _ = fs::set_permissions(&one, fs::Permissions::from_mode(0o644));
     fs::write(&one, "return 'changed'").unwrap();
     let verified = libraries.lib("verify").end().exits(2);
-    assert!(verified.stdout.starts_with("acme/sizes 1.0.0: .smbench/packages/"), "{verified:?}");
+    assert!(
+        verified.stdout.starts_with("acme/sizes 1.0.0: 3 files match smbench.lock, in "),
+        "{verified:?}"
+    );
     assert!(
         verified
             .stderr
@@ -400,7 +418,7 @@ fn a_file_that_was_changed_is_named_and_a_sync_restores_it() {
     );
     assert!(
         verified.stderr.ends_with(
-            "/library/parts/one.lua does not match smbench.lock; run smbench lib sync\n"
+            "/library/parts/one.lua does not match smbench.lock; run smbench lib sync to restore it\n"
         ),
         "{verified:?}"
     );
@@ -465,7 +483,8 @@ fn vendored_libraries_need_neither_git_nor_the_fetched_files() {
     libraries.publish("sizes", "0.3.0", &[]);
     libraries.publish("office", "1.2.0", &["sizes ^0.3"]);
     libraries.add("office");
-    assert_eq!(libraries.done("vendor"), ["2 libraries are in place"]);
+    assert_eq!(libraries.done("vendor"), ["2 libraries are in vendor; commit the directory"]);
+    assert!(libraries.read("vendor/.gitattributes").ends_with("* -text\n"));
     assert_eq!(
         packages(&libraries.project().join("vendor")),
         ["acme-office-1.2.0", "acme-sizes-0.3.0"]
@@ -478,7 +497,9 @@ fn vendored_libraries_need_neither_git_nor_the_fetched_files() {
     };
     let verified = without_git("verify").exits(0);
     assert!(
-        verified.stdout.starts_with("acme/office 1.2.0: vendor/acme-office-1.2.0-"),
+        verified.stdout.starts_with(
+            "acme/office 1.2.0: 3 files match smbench.lock, in vendor/acme-office-1.2.0-"
+        ),
         "{verified:?}"
     );
     assert_eq!(without_git("sync").exits(0).stdout, "2 libraries are in place\n");
@@ -488,7 +509,7 @@ fn vendored_libraries_need_neither_git_nor_the_fetched_files() {
     for line in ["verify", "sync"] {
         let ended = without_git(line).exits(2);
         assert!(
-            ended.stderr.contains("library/more.lua is not one of its files; restore"),
+            ended.stderr.contains("library/more.lua is not one of its files; restore it with git checkout, or remove vendor/"),
             "{ended:?}"
         );
     }
@@ -581,4 +602,119 @@ fn the_project_above_is_meant_and_paths_are_from_where_they_were_typed() {
     let ended = call.end().exits(0);
     assert!(ended.stdout.starts_with("added lib, deep/lib\n"), "{ended:?}");
     libraries.done("sync");
+}
+
+#[test]
+fn the_copies_of_a_library_survive_git_and_follow_the_lock() {
+    let libraries = Libraries::new();
+    libraries.publish("office", "1.0.0", &[]);
+    let repository = libraries.repository("office");
+    fs::write(repository.join(".gitignore"), "*.lua\n").unwrap();
+    fs::write(repository.join(".gitattributes"), "* text=auto\n").unwrap();
+    fs::write(repository.join("crlf.lua"), "return 1\r\n").unwrap();
+    git(&repository, &["add", "--force", "--all"]);
+    libraries.publish("office", "1.1.0", &[]);
+    libraries.done(&format!("add office --repo {} --version =1.1.0", libraries.url("office")));
+    libraries.done("vendor");
+    let project = libraries.project();
+    git(&project, &["init", "--quiet"]);
+    fs::write(project.join(".gitignore"), "/.smbench/\n").unwrap();
+    git(&project, &["add", "--all"]);
+    git(&project, &["commit", "--quiet", "-m", "vendored"]);
+    let clone = libraries.directory.path().join("clone");
+    let [from, to] = [&project, &clone].map(|path| path.to_str().unwrap());
+    git(&project, &["clone", "--quiet", "-c", "core.autocrlf=true", from, to]);
+    let verify = libraries.lib("verify").within(to).end().exits(0);
+    assert!(verify.stdout.contains("match smbench.lock, in vendor/"), "{verify:?}");
+
+    libraries.publish("office", "1.2.0", &[]);
+    let manifest = libraries.read("smbench.toml").replace("=1.1.0", "^1");
+    libraries.write("smbench.toml", &manifest);
+    libraries.done("update");
+    assert_eq!(packages(&project.join("vendor")), ["acme-office-1.2.0"]);
+    let own = project.join("vendor/mine-deadbeef/library");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.parent().unwrap().join("files"), "mine").unwrap();
+    libraries.done("vendor");
+    assert!(own.exists());
+    let office = libraries.package("vendor", "acme-office-").join("library/init.lua");
+    fs::write(&office, "changed").unwrap();
+    libraries.done("vendor");
+    assert_eq!(fs::read_to_string(office).unwrap(), "return \"office 1.2.0\"\n");
+}
+
+#[test]
+fn a_lock_that_says_something_else_than_the_libraries_themselves_is_refused() {
+    let libraries = Libraries::new();
+    libraries.publish("sizes", "1.0.0", &[]);
+    libraries.publish("other", "1.0.0", &[]);
+    libraries.publish("office", "1.2.0", &["sizes ^1"]);
+    libraries.add("office");
+    libraries.add("other");
+    let lock = libraries.read("smbench.lock");
+    let edge = "dependencies = { sizes = \"acme/sizes 1.0.0\" }";
+    for (from, to, expected) in [
+        (edge, "dependencies = { sizes = \"acme/other 1.0.0\" }", "sizes: the lock has it from"),
+        (edge, "", "sizes: the lock does not have it"),
+        ("version = \"1.2.0\"", "version = \"1.9.0\"", "is not that of version 1.9.0"),
+    ] {
+        let changed = lock.replacen(from, to, 1).replace(
+            "office 1.2.0",
+            if to.contains("1.9") { "office 1.9.0" } else { "office 1.2.0" },
+        );
+        libraries.write("smbench.lock", &changed);
+        for line in ["sync", "verify"] {
+            let ended = libraries.lib(line).end().exits(2);
+            assert!(ended.stderr.contains(expected), "{line} {to}: {ended:?}");
+            assert!(ended.stderr.contains("run smbench lib lock"), "{line} {to}: {ended:?}");
+        }
+        libraries.lib("lock").end().exits(0);
+        assert_eq!(libraries.read("smbench.lock"), lock, "{to}");
+    }
+    // Other files under the hash of the lock are found by an update, which asks the repository.
+    let hash = lock.split("hash = \"").nth(1).unwrap().split('"').next().unwrap();
+    libraries.write("smbench.lock", &lock.replacen(hash, &"0".repeat(64), 1));
+    let problem = error(libraries.lib("update").end());
+    assert!(problem.contains("has the hash of other files than those of commit"), "{problem}");
+}
+
+#[test]
+fn a_manifest_that_is_a_link_or_has_other_line_breaks_stays_so() {
+    let libraries = Libraries::new();
+    libraries.publish("office", "1.2.0", &[]);
+    libraries.write("smbench.toml", "# ours\r\nname = \"team\"\r\n");
+    libraries.add("office");
+    let manifest = libraries.read("smbench.toml");
+    assert_eq!(manifest.matches('\n').count(), manifest.matches("\r\n").count(), "{manifest:?}");
+    let real = libraries.directory.path().join("real.toml");
+    fs::rename(libraries.project().join("smbench.toml"), &real).unwrap();
+    symlink(&real, libraries.project().join("smbench.toml")).unwrap();
+    let problem = error(libraries.lib("remove office").end());
+    assert!(problem.starts_with("smbench.toml is a symbolic link"), "{problem}");
+    assert_eq!(fs::read_to_string(real).unwrap(), manifest);
+}
+
+#[test]
+fn the_kind_of_hash_that_a_user_prefers_makes_no_difference() {
+    let libraries = Libraries::new();
+    libraries.publish("office", "1.2.0", &[]);
+    let add = libraries.lib(&format!("add office --repo {}", libraries.url("office")));
+    add.env("GIT_DEFAULT_HASH", "sha256").end().exits(0);
+}
+
+#[test]
+fn the_api_of_a_library_is_printed_from_its_comments() {
+    let libraries = Libraries::new();
+    libraries.publish("office", "1.2.0", &[]);
+    let module = "-- Saves.\n\nlocal M = {}\n\n--- Saves it.\n---@param c bench.Client\nfunction M.save(c)\nend\n\nreturn M\n";
+    fs::write(libraries.repository("office").join("save.lua"), module).unwrap();
+    libraries.publish("office", "1.3.0", &[]);
+    libraries.add("office");
+    let docs = libraries.lib("docs office").end().exits(0).stdout;
+    assert!(docs.contains("# @office/save\n\nSaves.\n\n## save.save(c)\n\nSaves it.\n"), "{docs}");
+    let unknown = error(libraries.lib("docs ofice").end());
+    assert!(unknown.starts_with("smbench.toml has no library \"ofice\""), "{unknown}");
+    libraries.write("init.lua", module);
+    let own = libraries.lib("docs").end().exits(0).stdout;
+    assert!(own.starts_with("# @team\n\nSaves.\n"), "{own}");
 }

@@ -40,7 +40,9 @@ fn write(place: &Place, path: &str, content: &str) {
 
 /// Installs the library `acme/office` with this version and this `init.lua`, and returns the lock.
 fn install(place: &Place, minor: u64, init: &str) -> Lock {
-    let files = [("init.lua", init), ("sizes.lua", "return { 1, 2 }")];
+    let manifest = format!("name = \"acme/office\"\nversion = \"1.{minor}.0\"\n");
+    let files =
+        [("init.lua", init), ("sizes.lua", "return { 1, 2 }"), ("smbench.toml", &*manifest)];
     let listing = Listing::of(files.map(|(path, text)| (path, text.as_bytes())));
     let (office, near) = (id("acme/office", (1, minor)), id("near", (0, 1)));
     let directory = format!(".smbench/packages/{}", directory_name(&office, &listing.hash()));
@@ -225,8 +227,9 @@ fn a_watched_run_follows_its_libraries_and_refuses_one_that_differs() {
         "smbench.toml: the library acme/office 1.3.0 cannot be used: {changed} does not match smbench.lock; run smbench lib sync to restore it"
     );
     assert!(reason.starts_with(&expected), "{reason}");
-    run.edit(&changed, OFFICE.replace("'x'", "'y'"));
     run.edit("lib/near/init.lua", "return 'c'");
+    assert!(run.refused(3).starts_with(&expected));
+    run.edit(&changed, OFFICE.replace("'x'", "'y'"));
     run.accepted(4);
     run.until(&["y-c-0"]);
     run.edit("smbench.toml", "[dependencies]\n");

@@ -107,12 +107,12 @@ fn a_wrong_profile_or_target_is_one_error_that_names_its_line() {
         (
             MANIFEST,
             "--profile nigthly",
-            "--profile nigthly: smbench.toml has no such profile; did you mean nightly?",
+            "--profile nigthly: smbench.toml has no profile \"nigthly\"; did you mean nightly?",
         ),
         (
             MANIFEST,
             "--target lap",
-            "--target lap: smbench.toml has no such target; did you mean lab?; otherwise use ",
+            "--target lap: smbench.toml has no target \"lap\"; did you mean lab?; other targets are ",
         ),
         ("", "--target lab", "--target: unknown target \"lab\""),
         (
@@ -153,13 +153,13 @@ fn a_wrong_profile_or_target_is_one_error_that_names_its_line() {
         (
             "[profiles.n]\ntarget = \"lap\"\n[targets.lab]\nurl = \"sim\"",
             "--profile n",
-            "smbench.toml:2: smbench.toml has no such target; did you mean lab?",
+            "smbench.toml:2: smbench.toml has no target \"lap\"; did you mean lab?",
         ),
         ("<<<<<<< HEAD", "--profile n", "smbench.toml:1: "),
         (
             "[targets.lab]\nurl = \"sim\"",
             "--target LAB",
-            "--target LAB: smbench.toml has no such target; did you mean lab?",
+            "--target LAB: smbench.toml has no target \"LAB\"; did you mean lab?",
         ),
     ] {
         let place = Place::with_script(SCRIPT);

@@ -231,7 +231,7 @@ fn names_that_lead_elsewhere_are_refused() {
         ("100644", b"a\nb", "has control characters"),
         ("100644", b"a\x1b[2Jb", "has control characters"),
         ("100644", b"a\xff\x1b", "is not UTF-8"),
-        ("100644", &[b'x'; 3_000], "is longer than the 200 bytes"),
+        ("100644", &[b'x'; 3_000], "is longer than 200 bytes"),
     ] {
         let hash = if mode == "40000" { &inner } else { &blob };
         let commit = place.origin.commit_entries(&[(mode, name, hash)]);

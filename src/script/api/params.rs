@@ -61,7 +61,10 @@ enum Quantity {
 
 pub(super) fn register(lua: &Lua, bench: &Table, host: &Rc<ScriptHost>) -> LuaResult<()> {
     top_level(lua, bench, host, "params", |lua, host, declared, argument| {
-        let line = host.line(lua).unwrap_or_default();
+        // A coroutine that begins with this function has no file on its stack.
+        let line = host.line(lua).ok_or_else(|| {
+            fault("bench.params must be called from a line of the script or of a module")
+        })?;
         let file = line.rsplit_once(':').map_or("", |(file, _)| file);
         let library = host.files_of_libraries.borrow().get(file).copied();
         let is_second = match library {

@@ -32,6 +32,16 @@ fn ids(aliases: &[&str]) -> BTreeMap<String, PackageId> {
     pairs.map(|(alias, package)| (alias.to_string(), id(package))).collect()
 }
 
+/// Returns the manifest of a package that names these aliases.
+fn manifest_of(id: &PackageId, aliases: &[&str]) -> String {
+    let named = ids(aliases).into_iter().map(|(alias, PackageId { name, version })| {
+        format!("{alias} = {{ repo = \"https://host/{name}.git\", version = \"={version}\" }}\n")
+    });
+    let named: String = named.collect();
+    let PackageId { name, version } = id;
+    format!("name = \"{name}\"\nversion = \"{version}\"\n[dependencies]\n{named}")
+}
+
 /// Makes a project with this script, which has a workload after it, and with these aliases.
 pub(super) fn project(text: &str, aliases: &[&str]) -> WithLibraries {
     let written = script(&format!("{text}{WORKLOAD}"));
@@ -50,8 +60,12 @@ pub(super) fn project(text: &str, aliases: &[&str]) -> WithLibraries {
 impl WithLibraries {
     /// Installs a package from a repository.
     pub fn package(mut self, package: &str, aliases: &[&str], files: &[(&str, &str)]) -> Self {
+        let id = id(package);
+        let manifest = manifest_of(&id, aliases);
+        let files: Vec<(&str, &str)> =
+            files.iter().copied().chain([("smbench.toml", manifest.as_str())]).collect();
         let listing = Listing::of(files.iter().map(|(path, text)| (*path, text.as_bytes())));
-        let (id, hash) = (id(package), listing.hash());
+        let hash = listing.hash();
         let directory = format!(".smbench/packages/{}", directory_name(&id, &hash));
         self.written = self.written.file(&format!("{directory}/files"), &listing.text());
         fs::create_dir_all(self.written.path(&format!("{directory}/library"))).unwrap();
@@ -224,7 +238,7 @@ fn a_library_knows_neither_the_aliases_nor_the_files_of_the_project() {
     }
     assert!(
         refused("@mine").ends_with(
-            "; the aliases in the library acme/office are those of its own smbench.toml"
+            "; the aliases in the library acme/office are those of [dependencies] in its own smbench.toml"
         )
     );
 }

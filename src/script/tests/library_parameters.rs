@@ -97,6 +97,31 @@ fn two_names_of_one_parameter_agree_or_are_refused() {
 }
 
 #[test]
+fn the_strongest_source_decides_whichever_name_it_uses() {
+    let mut written = with_two("require('@sizes')").locked().param("sizes.unit", "4KiB");
+    written.options.profile_params.push(crate::script::ProfileParameter {
+        profile: "nightly".into(),
+        name: "office.sizes.unit".into(),
+        value: "8KiB".into(),
+        place: "smbench.toml:3".into(),
+    });
+    assert_eq!(written.load().unwrap().header().params["sizes.unit"], 4096);
+}
+
+#[test]
+fn a_library_declares_no_parameter_of_the_script() {
+    let text = "coroutine.wrap(bench.params)({ users = { type = 'int', default = 99 } })";
+    let refused = project("require('@office')", &["office acme/office 1.2.0"])
+        .package("acme/office 1.2.0", &[], &[("init.lua", text)])
+        .locked()
+        .refused();
+    assert!(
+        refused.contains("must be called from a line of the script or of a module"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_name_that_no_file_declares_is_refused_with_the_one_that_was_meant() {
     let refused = |text: &str, name: &str| with_two(text).locked().param(name, "1").refused();
     let office = "require('@office') require('@sizes')";

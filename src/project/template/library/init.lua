@@ -1,7 +1,7 @@
 -- People who read documents, each in a directory of their own.
 
 local P = bench.params {
-  size = { type = "size", default = "64KiB", min = 1, max = "16MiB", help = "size of a document" },
+  doc_size = { type = "size", default = "64KiB", min = 1, max = "16MiB", help = "size of a document" },
 }
 
 local M = {}
@@ -15,7 +15,7 @@ end
 ---@param c bench.Client
 function M.create(c)
   local handle = c:open(path(c), "w")
-  c:write(handle, 0, P.size)
+  c:write(handle, 0, P.doc_size)
   c:close(handle)
 end
 
@@ -23,7 +23,7 @@ end
 ---@param c bench.Client
 function M.read(c)
   local handle = c:open(path(c), "r")
-  c:read(handle, 0, P.size)
+  c:read(handle, 0, P.doc_size)
   c:close(handle)
 end
 
