@@ -152,6 +152,10 @@ fn word_without_secrets(word: &str) -> String {
             _ => word.into(),
         };
     };
+    // What is before an @ may be a password of the form without a scheme.
+    if let Some((_, after)) = scheme.rsplit_once('@') {
+        return format!("…@{}", word_without_secrets(&format!("{after}://{rest}")));
+    }
     let (authority, path) = rest
         .split_once('/')
         .map_or((rest, ""), |(authority, _)| (authority, &rest[authority.len()..]));

@@ -307,6 +307,10 @@ impl Resolver {
         }
         let limit = self.host.limits.source_bytes;
         let read = || {
+            let opened = match opened {
+                Some(opened) => opened,
+                None => package.file(&file).ok().flatten().ok_or("it cannot be opened")?,
+            };
             let bytes = read_bytes(opened, limit)?;
             match package.may_have(&file, &bytes) {
                 true => text_of(bytes),
@@ -403,31 +407,38 @@ fn module_file(project: &Project, path: &Path) -> Result<Option<(PathBuf, File)>
     }
 }
 
-/// Opens the file of a library that contains the module at `path`. Returns None if there is none.
+/// Finds the file of a library that contains the module at `path`. Returns None if there is none.
+/// Opens the file if the library has no listing.
 fn file_of_library(
     package: &Package,
     path: &Path,
     reads: &ReadFiles,
-) -> Result<Option<(PathBuf, File)>, String> {
-    // Those of a library with a listing are known, so only the file itself can change.
-    let is_open = package.listing.is_none();
-    only_file(path, &library_name(package), |file| {
-        let opened = package.file(file);
-        if is_open || !matches!(opened, Ok(None)) {
-            reads.add(&package.root.join(file));
-        }
-        opened
+) -> Result<Option<(PathBuf, Option<File>)>, String> {
+    let library = library_name(package);
+    // The files of a library with a listing are known, so only the file itself can change.
+    if let Some(listing) = &package.listing {
+        return only_file(path, &library, |file| {
+            let is_listed = file.to_str().is_some_and(|path| listing.file_hash(path).is_some());
+            if is_listed {
+                reads.add(&package.root.join(file));
+            }
+            Ok(is_listed.then_some(None))
+        });
+    }
+    only_file(path, &library, |file| {
+        reads.add(&package.root.join(file));
+        Ok(package.file(file)?.map(Some))
     })
 }
 
 /// Returns the one file that can contain the module at `path` and is there. `place` is the words for
 /// the directory that the files are in.
-fn only_file(
+fn only_file<T>(
     path: &Path,
     place: &str,
-    open: impl Fn(&Path) -> Result<Option<File>, OpenError>,
-) -> Result<Option<(PathBuf, File)>, String> {
-    let mut found: Option<(PathBuf, File)> = None;
+    open: impl Fn(&Path) -> Result<Option<T>, OpenError>,
+) -> Result<Option<(PathBuf, T)>, String> {
+    let mut found: Option<(PathBuf, T)> = None;
     for file in candidates(path) {
         let name = shown_path(&file);
         match open(&file) {
