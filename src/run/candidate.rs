@@ -1,13 +1,13 @@
 //! A generation of the stream that is loaded while the run goes on with another one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
+use super::file_watch::WatchedFile;
 use super::hooks::{HookLoader, NextHooks};
 use super::input::Input;
 use super::mode;
@@ -37,7 +37,7 @@ pub struct Candidate {
     /// The sources, until they serve.
     pub sources: Option<SourceThreads>,
     /// The files that were read.
-    pub reads: Vec<PathBuf>,
+    pub reads: Vec<WatchedFile>,
     pub layout: Arc<Layout>,
     pub hooks: NextHooks,
     pub thresholds: Vec<Threshold>,
@@ -74,7 +74,7 @@ pub struct Loaded {
 
 pub enum LoadedPart {
     /// The candidate, and the files that were read, as far as the load came.
-    Opened(Box<anyhow::Result<Candidate>>, Vec<PathBuf>),
+    Opened(Box<anyhow::Result<Candidate>>, Vec<WatchedFile>),
     /// The result of the check of a candidate that was opened.
     Checked(anyhow::Result<()>),
 }
@@ -107,7 +107,7 @@ impl CandidateSource {
         let thresholds = match self.settle_again(&mut input) {
             Ok(thresholds) => thresholds,
             Err(error) => {
-                return done(LoadedPart::Opened(Box::new(Err(error)), input.reads().paths()));
+                return done(LoadedPart::Opened(Box::new(Err(error)), read_by(&input)));
             }
         };
         let (failed, checked) = thread::scope(|scope| {
@@ -120,7 +120,7 @@ impl CandidateSource {
             });
             let failed = match self.candidate(&input, &thresholds) {
                 Ok(candidate) => {
-                    done(LoadedPart::Opened(Box::new(Ok(candidate)), input.reads().paths()));
+                    done(LoadedPart::Opened(Box::new(Ok(candidate)), read_by(&input)));
                     None
                 }
                 Err(error) => Some(error),
@@ -132,7 +132,7 @@ impl CandidateSource {
             (failed, checked)
         });
         done(match failed {
-            Some(error) => LoadedPart::Opened(Box::new(Err(error)), input.reads().paths()),
+            Some(error) => LoadedPart::Opened(Box::new(Err(error)), read_by(&input)),
             None => LoadedPart::Checked(
                 checked.context("no thread to check it").and_then(std::convert::identity),
             ),
@@ -223,6 +223,11 @@ impl CandidateSource {
         }
         Ok(())
     }
+}
+
+/// Returns the files that loading the input has read so far, with their content where it is known.
+fn read_by(input: &Input) -> Vec<WatchedFile> {
+    input.reads().files().into_iter().map(WatchedFile::from).collect()
 }
 
 /// The time from the beginning of a load to the beginning of a generation's arrivals, so that it is

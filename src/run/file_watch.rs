@@ -42,6 +42,12 @@ impl From<PathBuf> for WatchedFile {
     }
 }
 
+impl From<(PathBuf, Option<blake3::Hash>)> for WatchedFile {
+    fn from((path, loaded): (PathBuf, Option<blake3::Hash>)) -> WatchedFile {
+        WatchedFile { path, loaded }
+    }
+}
+
 /// A change of watched files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileChange {

@@ -196,7 +196,7 @@ impl Run<'_> {
         drop(reading);
         if let Some(watch) = &watch {
             // --prepare and connecting may take long, and files are edited meanwhile too.
-            watch.set_files(input.reads().paths());
+            watch.set_files(input.reads().files());
         }
         let header = Arc::new(stream.header);
         if options.prepare && !header.bounded {

@@ -1,7 +1,7 @@
 //! The reloads of a watched run: they take it from one generation of its stream to the next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::candidate::{Candidate, CandidateSource, LEAD, Loaded, LoadedPart};
 use super::error::RunError;
-use super::file_watch::{FileChange, FileWatch};
+use super::file_watch::{FileChange, FileWatch, WatchedFile};
 use super::hooks::{HookLoader, RunHooks};
 use super::input::Input;
 use super::keys::{Keys, WatchKey};
@@ -69,7 +69,7 @@ pub struct Reloads {
     coordinator: Arc<StageCoordinator>,
     watch: FileWatch,
     /// The files of the present generation, which are watched along with those of a refused one.
-    files: Vec<PathBuf>,
+    files: Vec<WatchedFile>,
     keys: Option<Keys>,
     lines: ReloadLines,
     orders: ShardLines,
@@ -172,7 +172,7 @@ impl Reloads {
     /// Starts to listen to keys. Must be called within the context of a runtime. The files of the
     /// input are watched already.
     pub fn start(start: ReloadsStart) -> Reloads {
-        let files = start.input.reads().paths();
+        let files = start.input.reads().files().into_iter().map(WatchedFile::from).collect();
         let keys = if start.watched.keys { Keys::listen() } else { None };
         Reloads {
             grace: start.watched.grace,
@@ -325,8 +325,11 @@ impl Reloads {
         match part {
             LoadedPart::Opened(candidate, reads) => {
                 // A generation that is refused may be mended in any of its files.
-                let both = self.files.iter().chain(&reads).cloned();
-                self.watch.set_files(both.collect::<BTreeSet<_>>());
+                // The content that this load has read is the newest that is known.
+                let read: HashSet<&Path> = reads.iter().map(|file| &*file.path).collect();
+                let others = self.files.iter().filter(|file| !read.contains(&*file.path));
+                let others = others.map(|file| WatchedFile::from(file.path.clone()));
+                self.watch.set_files(others.chain(reads.iter().cloned()));
                 match *candidate {
                     _ if !is_present => {}
                     Ok(candidate) if self.is_measuring() => self.fetch(candidate, reads),
@@ -348,7 +351,7 @@ impl Reloads {
         }
     }
 
-    fn fetch(&mut self, mut candidate: Candidate, reads: Vec<PathBuf>) {
+    fn fetch(&mut self, mut candidate: Candidate, reads: Vec<WatchedFile>) {
         let number = candidate.facts.number;
         let shards = self.orders.shards();
         let clients = candidate.header.active_count();

@@ -279,7 +279,13 @@ impl Resolver {
                 })?;
                 let limit = self.host.limits.source_bytes;
                 let source = (self.host.sources)
-                    .file(false, &file, || read_text(opened, limit))
+                    .file(false, &file, || {
+                        let bytes = read_bytes(opened, limit)?;
+                        if let Some(root) = &project.root {
+                            self.host.reads.set_content(&root.join(&file), &bytes);
+                        }
+                        text_of(bytes)
+                    })
                     .map_err(|why| format!("cannot be read: {}: {why}", shown_path(&file)))?
                     .to_string();
                 let shown = shown_path(&self.host.project.shown(&file));
@@ -312,6 +318,7 @@ impl Resolver {
                 None => package.file(&file).ok().flatten().ok_or("it cannot be opened")?,
             };
             let bytes = read_bytes(opened, limit)?;
+            self.host.reads.set_content(&package.root.join(&file), &bytes);
             match package.may_have(&file, &bytes) {
                 true => text_of(bytes),
                 false => Err("it was changed while the script was loaded".into()),
@@ -644,18 +651,22 @@ fn too_deep(loading: &[String], name: &str) -> String {
 }
 
 /// Reads a script, which must be a regular text file within the size limit.
-pub(super) fn read_source(path: &Path, limit: usize) -> Result<String, ScriptError> {
+pub(super) fn read_source(
+    path: &Path,
+    limit: usize,
+    reads: &ReadFiles,
+) -> Result<String, ScriptError> {
     let opened = regular_file(path).map_err(|error| error.to_string());
     opened
-        .and_then(|(file, _)| read_text(file, limit))
+        .and_then(|(file, _)| read_bytes(file, limit))
+        .and_then(|bytes| {
+            reads.set_content(path, &bytes);
+            text_of(bytes)
+        })
         .map_err(|reason| ScriptError::Unreadable { path: path.to_path_buf(), reason })
 }
 
-/// Reads the text of a script or module within the size limit, without a byte order mark.
-fn read_text(file: File, limit: usize) -> Result<String, String> {
-    read_bytes(file, limit).and_then(text_of)
-}
-
+/// Reads the bytes of a script or module within the size limit.
 fn read_bytes(file: File, limit: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -665,6 +676,7 @@ fn read_bytes(file: File, limit: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// Returns the text of a script or module, without a byte order mark.
 fn text_of(mut bytes: Vec<u8>) -> Result<String, String> {
     // Some editors on Windows put this mark at the beginning of a file. It is not part of the text.
     if bytes.starts_with(BYTE_ORDER_MARK) {
@@ -686,7 +698,7 @@ mod tests {
         let path = folder.path().join("s.lua");
         let reason = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            read_source(&path, 16).map_err(|error| error.to_string())
+            read_source(&path, 16, &ReadFiles::default()).map_err(|error| error.to_string())
         };
         assert_eq!(reason(b"return 1"), Ok("return 1".into()));
         assert_eq!(reason(b"\xef\xbb\xbfreturn 1"), Ok("return 1".into()));
@@ -695,7 +707,7 @@ mod tests {
         assert!(reason(b"\x1bLua").unwrap_err().contains("bytecode"));
         assert!(reason(b"-- \xff").unwrap_err().contains("UTF-8"));
         assert!(reason(&[b' '; 17]).unwrap_err().contains("more than 16 bytes"));
-        assert!(read_source(folder.path(), 16).is_err());
-        assert!(read_source(Path::new("/dev/zero"), 16).is_err());
+        assert!(read_source(folder.path(), 16, &ReadFiles::default()).is_err());
+        assert!(read_source(Path::new("/dev/zero"), 16, &ReadFiles::default()).is_err());
     }
 }

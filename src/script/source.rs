@@ -105,7 +105,7 @@ pub(super) fn open(
     let (source, project, blobs) = match &options.location {
         ScriptLocation::File(path) => {
             options.reads.add(path);
-            let read = || read_source(path, options.limits.source_bytes);
+            let read = || read_source(path, options.limits.source_bytes, &options.reads);
             let source = options.sources.file(true, path, read)?.to_string();
             let mut project = Project::of_script(path, shown.as_ref(), &options.reads)
                 .map_err(|reason| ScriptError::Unreadable { path: path.clone(), reason })?;

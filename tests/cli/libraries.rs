@@ -699,7 +699,11 @@ fn the_kind_of_hash_that_a_user_prefers_makes_no_difference() {
     let libraries = Libraries::new();
     libraries.publish("office", "1.2.0", &[]);
     let add = libraries.lib(&format!("add office --repo {}", libraries.url("office")));
-    add.env("GIT_DEFAULT_HASH", "sha256").end().exits(0);
+    add.env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "init.defaultObjectFormat")
+        .env("GIT_CONFIG_VALUE_0", "sha256")
+        .end()
+        .exits(0);
 }
 
 #[test]
