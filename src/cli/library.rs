@@ -25,7 +25,7 @@ const MAX_CHARS: usize = 4_000;
 /// Number of digits of a commit that the tree shows.
 const SHORT_COMMIT: usize = 10;
 
-/// What the commands print in a project without libraries.
+/// The output of the commands in a project without libraries.
 pub const NO_LIBRARIES: &str =
     "this project uses no libraries; smbench lib add NAME --repo URL adds one\n";
 

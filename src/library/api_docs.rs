@@ -53,7 +53,7 @@ struct Module<'s> {
     exports: Exports<'s>,
 }
 
-/// What a module returns.
+/// The value that a module returns.
 #[derive(Default)]
 enum Exports<'s> {
     #[default]

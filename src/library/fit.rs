@@ -7,7 +7,7 @@ use std::path::Path;
 use super::lock::{LOCK, Lock, LockedPackage, LockedSource, PackageId, Reference};
 use super::path_package;
 use super::repository_url::shown_url;
-use crate::ir::directory::Directory;
+use crate::ir::directory::{Directory, OpenError};
 use crate::project::manifest::{
     Dependency, DependencySource, MANIFEST, MAX_MANIFEST_BYTES, Manifest, Wanted,
 };
@@ -24,6 +24,54 @@ pub fn check_fits(lock: &Lock, project: &Path, manifest: &Manifest) -> Result<()
     root.check(lock, project, &manifest.dev_dependencies, &lock.dev_dependencies, &mut checked)
 }
 
+/// Reads the lock of the project in the directory `project`, and checks that it fits the manifest.
+/// Returns None if there is none and the manifest names no libraries. `read` is called with each
+/// file that was read or looked for.
+///
+/// # Errors
+/// A message if the lock is missing or wrong, or does not fit.
+pub fn fitting_lock(
+    project: &Path,
+    manifest: &Manifest,
+    read: &mut dyn FnMut(&Path),
+) -> Result<Option<Lock>, String> {
+    let path = project.join(LOCK);
+    if !manifest.names_libraries() && path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    read(&path);
+    let shown = Path::new(&manifest.shown).with_file_name(LOCK).display().to_string();
+    let Some(lock) = Lock::read(project, &shown)? else {
+        return match manifest.names_libraries() {
+            true => Err(format!(
+                "{} names libraries, and there is no {shown}: run smbench lib lock",
+                manifest.shown
+            )),
+            false => Ok(None),
+        };
+    };
+    for package in lock.packages.values() {
+        if let LockedSource::Path(path) = &package.source {
+            let directory = project.join(path);
+            let real = directory.canonicalize().unwrap_or(directory);
+            read(&real.join(MANIFEST));
+        }
+    }
+    check_fits(&lock, project, manifest)?;
+    Ok(Some(lock))
+}
+
+/// Reads the manifest in the directory of a package's files.
+///
+/// # Errors
+/// The reason why it cannot be read.
+pub fn manifest_of(files: &Directory) -> Result<String, OpenError> {
+    let (file, _) = files.regular_file(MANIFEST.as_ref())?;
+    let mut text = String::new();
+    let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_string(&mut text);
+    read.map(|_| text).map_err(OpenError::Unreadable)
+}
+
 /// Checks that what the lock says of a package from a repository is what the package's own manifest
 /// says. `files` are the files of the package.
 ///
@@ -36,12 +84,7 @@ pub fn check_package(
     files: &Directory,
 ) -> Result<(), String> {
     let shown = format!("{MANIFEST} of {id}");
-    let (file, _) = files
-        .regular_file(MANIFEST.as_ref())
-        .map_err(|error| format!("cannot read the {shown}: {error}"))?;
-    let mut text = String::new();
-    let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_string(&mut text);
-    read.map_err(|error| format!("cannot read the {shown}: {error}"))?;
+    let text = manifest_of(files).map_err(|error| format!("cannot read the {shown}: {error}"))?;
     let manifest = Manifest::parse(&text, &shown)?;
     if (manifest.name.as_ref(), manifest.version.as_ref()) != (Some(&id.name), Some(&id.version)) {
         return Err(format!(

@@ -12,7 +12,8 @@ use super::listing::{Listing, MAX_FILE_BYTES, hash};
 use super::lock::PackageId;
 use super::package_files::PackageFiles;
 use super::store::{
-    FILES, LISTING, PACKAGES, StoreError, VENDORED, VerifiedPackage, directory_name, verify,
+    FILES, LISTING, PACKAGES, SHORT_HASH, StoreError, VENDORED, VerifiedPackage, directory_name,
+    verify,
 };
 use crate::ir::directory::{Directory, EntryKind, OpenError};
 use crate::observability::text::printable;
@@ -36,8 +37,6 @@ const WAIT: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(50);
 /// Maximum number of names in a directory of packages.
 const MAX_NAMES: usize = 100_000;
-/// Number of hexadecimal digits at the end of the name of a package's directory.
-const SHORT_HASH: usize = 8;
 
 /// The reason why packages cannot be written. Paths are relative to the project.
 #[derive(Debug, thiserror::Error)]

@@ -16,8 +16,8 @@ const FOREIGN: [char; 8] = ['\\', ':', '<', '>', '"', '|', '?', '*'];
 
 /// The files of a package by path, with the blake3 hash of each in hexadecimal digits.
 ///
-/// As text it has one `HASH  PATH` in a line, in the order of the paths, and the hash of this text
-/// stands for the whole package.
+/// Its text form has a line `HASH  PATH` for each file, in the order of the paths. The hash of this
+/// form stands for the whole package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing(BTreeMap<String, String>);
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::fit::{check_fits, check_package};
+use super::fit::{check_package, fitting_lock};
 use super::listing::{self, Listing, MAX_BYTES, MAX_FILE_BYTES, MAX_FILES};
 use super::lock::{LOCK, Lock, LockedSource, PackageId, Reference};
 use super::store::{self, FILES, LISTING, StoreError, VENDORED};
 use crate::ir::directory::{Directory, OpenError, regular_file};
 use crate::ir::source::UsedPackage;
 use crate::observability::text::printable;
-use crate::project::manifest::{MANIFEST, Manifest};
+use crate::project::manifest::Manifest;
 
 /// Maximum number of libraries of which each is used by the one before it.
 const MAX_LEVELS: usize = 64;
@@ -69,29 +69,10 @@ impl Packages {
         manifest: &Manifest,
         read: &mut dyn FnMut(&Path),
     ) -> Result<Packages, String> {
-        let names_libraries =
-            !manifest.dependencies.is_empty() || !manifest.dev_dependencies.is_empty();
-        let path = project.join(LOCK);
-        if !names_libraries && path.symlink_metadata().is_err() {
+        let Some(lock) = fitting_lock(project, manifest, read)? else {
             return Ok(Packages::default());
-        }
-        read(&path);
-        let shown = Path::new(&manifest.shown).with_file_name(LOCK).display().to_string();
-        let Some(lock) = Lock::read(project, &shown)? else {
-            return match names_libraries {
-                true => Err(format!(
-                    "{} names libraries, and there is no {shown}: run smbench lib lock",
-                    manifest.shown
-                )),
-                false => Ok(Packages::default()),
-            };
         };
-        for package in lock.packages.values() {
-            if let LockedSource::Path(path) = &package.source {
-                read(&real(&project.join(path)).join(MANIFEST));
-            }
-        }
-        check_fits(&lock, project, manifest)?;
+        let shown = Path::new(&manifest.shown).with_file_name(LOCK).display().to_string();
         let (numbers, found) = number(&lock, &shown)?;
         let numbered = |aliases: &BTreeMap<String, PackageId>| -> Aliases {
             aliases.iter().map(|(alias, id)| (alias.clone(), numbers[id])).collect()
@@ -109,7 +90,7 @@ impl Packages {
                         check_package(&lock, id, locked, &opened.directory).map(|()| opened)
                     })
                 }
-                LockedSource::Path(path) => from_directory(project, manifest, id, path),
+                LockedSource::Path(path) => from_directory(project, id, path),
             };
             let Opened { directory, root, place, listing, hash } =
                 opened.map_err(|problem| format!("{}: {problem}", manifest.shown))?;
@@ -310,30 +291,13 @@ fn from_repository(
     })
 }
 
-fn from_directory(
-    project: &Path,
-    manifest: &Manifest,
-    id: &PackageId,
-    path: &str,
-) -> Result<Opened, String> {
+/// Opens the files of a library in a directory, whose manifest fits the lock.
+fn from_directory(project: &Path, id: &PackageId, path: &str) -> Result<Opened, String> {
     let root = real(&project.join(path));
     let named =
         |problem: &str| format!("the library {id} in {} {problem}", printable(path, MAX_SHOWN));
     let directory =
         Directory::open(&root).map_err(|error| named(&format!("cannot be opened: {error}")))?;
-    let shown = Path::new(&manifest.shown).with_file_name(path).join(MANIFEST);
-    let shown = printable(&shown.display().to_string(), MAX_SHOWN);
-    let own = Manifest::read(&root.join(MANIFEST), &shown)?;
-    let (name, version) = (own.name.as_deref(), own.version.as_ref());
-    if (name, version) != (Some(&id.name), Some(&id.version)) {
-        let states = match (name, version) {
-            (Some(name), Some(version)) => format!("states {name} {version}"),
-            _ => "has no name or no version".into(),
-        };
-        return Err(named(&format!(
-            "is another one: its {MANIFEST} {states}; run smbench lib lock"
-        )));
-    }
     let hash = hash_of_directory(&root).map_err(|problem| named(&problem))?;
     Ok(Opened { directory, root, place: path.into(), listing: None, hash })
 }

@@ -28,7 +28,7 @@ pub struct Resolution {
     pub packages: BTreeMap<PackageId, ResolvedPackage>,
     /// The packages that the project names itself, by alias.
     pub dependencies: BTreeMap<String, PackageId>,
-    /// Those that only its tests use, by alias.
+    /// The packages that only the tests of the project use, by alias.
     pub dev_dependencies: BTreeMap<String, PackageId>,
 }
 

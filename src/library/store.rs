@@ -25,7 +25,7 @@ pub const FILES: &str = "library";
 const MAX_ENTRIES: usize = 4 * MAX_FILES;
 
 /// Number of hexadecimal digits of a hash in the name of a directory.
-const SHORT_HASH: usize = 8;
+pub(super) const SHORT_HASH: usize = 8;
 
 /// Returns the name of a package's directory, such as `acme-office-1.2.0-3f9a0c21`.
 pub fn directory_name(id: &PackageId, hash: &str) -> String {

@@ -122,6 +122,11 @@ impl Manifest {
         Manifest::parse(&text, shown)
     }
 
+    /// Returns whether the project or its tests use libraries.
+    pub fn names_libraries(&self) -> bool {
+        !self.dependencies.is_empty() || !self.dev_dependencies.is_empty()
+    }
+
     /// Parses the content of a manifest. Errors call the file `shown`.
     ///
     /// # Errors
@@ -169,6 +174,11 @@ impl Manifest {
                 target.wrong("it has no url, such as url = \"smb://user@host/share\"")
             })?;
             let line = url.line;
+            if may_have_password(&url.value) {
+                // The error does not quote it.
+                let problem = "it has a password, which others would read here; remove it, and set SMBENCH_PASSWORD";
+                return Err(target.wrong_at(line, "url", problem));
+            }
             manifest.targets.insert(name, NamedTarget { url: url.value, line });
         }
         for (name, profile) in root.sections("profiles")? {
@@ -177,6 +187,12 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// Returns whether the URL of a target has more than a name before its host.
+fn may_have_password(url: &str) -> bool {
+    let authority = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    authority.is_some_and(|(user, _)| user.contains(':'))
 }
 
 fn engine(engines: &TomlTable) -> Result<Option<VersionReq>, String> {
@@ -394,6 +410,10 @@ office.doc_size = \"96KiB\"
             ),
             ("[targets.sim]\nurl = \"sim\"", "1: targets.sim: --target knows this name"),
             ("[targets.lab]", "1: targets.lab: it has no url"),
+            (
+                "[targets.lab]\nurl = \"smb://ada:hunter2@nas/data\"",
+                "2: targets.lab.url: it has a password, which others",
+            ),
             (
                 "[targets.lab]\nurl = \"u\"\npassword = \"x\"",
                 "3: targets.lab.password: there is no such key",

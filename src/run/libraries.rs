@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::error::RunError;
 use crate::ir::directory::{Directory, regular_file};
 use crate::library::editor_aliases::write_aliases;
-use crate::library::fit::{check_fits, check_package};
+use crate::library::fit::{check_package, fitting_lock, manifest_of};
 use crate::library::installation::{HeldStore, hold};
 use crate::library::lock::{LOCK, Lock, LockedPackage, LockedSource, PackageId, Reference};
 use crate::library::lock_changes::{LockChange, changes};
@@ -21,6 +21,7 @@ use crate::library::repository::{Repositories, RepositoryOptions, TaggedVersion}
 use crate::library::repository_url::{check_url, shown_url};
 use crate::library::resolve::{Resolution, ResolvedSource, Update, resolve};
 use crate::library::store::{StoreError, VENDORED, package_directory, restoring, verify};
+use crate::observability::text::counted;
 use crate::project::manifest::{
     DependencySource, MANIFEST, MAX_MANIFEST_BYTES, Manifest, Wanted, nearest_manifest,
     parse_requirement,
@@ -123,7 +124,7 @@ impl LibraryUser {
     }
 
     fn uses_libraries(&self) -> bool {
-        !self.manifest.dependencies.is_empty() || !self.manifest.dev_dependencies.is_empty()
+        self.manifest.names_libraries()
     }
 
     fn lock(&self) -> Result<Option<Lock>, String> {
@@ -132,17 +133,8 @@ impl LibraryUser {
 
     /// Returns the lock, which fits the manifest; None if there are no libraries at all.
     pub(super) fn fitting_lock(&self) -> Result<Option<Lock>, String> {
-        match self.lock()? {
-            Some(lock) => {
-                check_fits(&lock, &self.directory, &self.manifest)?;
-                Ok(Some(lock).filter(|lock| self.uses_libraries() || !lock.packages.is_empty()))
-            }
-            None if self.uses_libraries() => Err(format!(
-                "there is no {LOCK} for the libraries of {}; run smbench lib lock",
-                self.manifest.shown
-            )),
-            None => Ok(None),
-        }
+        let lock = fitting_lock(&self.directory, &self.manifest, &mut |_| ())?;
+        Ok(lock.filter(|lock| self.uses_libraries() || !lock.packages.is_empty()))
     }
 
     /// Returns the lock for a command that makes it anew, and a warning if it cannot be used.
@@ -225,10 +217,7 @@ impl<'a> LazyRepositories<'a> {
         })?;
         let directory = package_directory(&self.user.directory, id, hash);
         let package = verify(&self.user.directory, &directory, hash).ok()?;
-        let (file, _) = package.files.regular_file(Path::new(MANIFEST)).ok()?;
-        let mut text = String::new();
-        file.take(MAX_MANIFEST_BYTES + 1).read_to_string(&mut text).ok()?;
-        Some(text)
+        manifest_of(&package.files).ok()
     }
 
     fn open(&self, repo: &str) -> Result<&Repositories, String> {
@@ -424,26 +413,28 @@ pub fn sync_libraries(options: &LibraryOptions) -> Result<Option<LibraryChange>,
         }
         let store = match LibraryUser::nearest()?.hold() {
             Ok(store) => store,
-            // Who may not write needs nothing written if all is there.
-            Err(problem) => return all_in_place().map_or(Err(problem), |change| Ok(Some(change))),
+            // A user who may not write the project can use it if all packages are in place.
+            Err(problem) => return all_in_place(&problem).map(Some).ok_or(problem),
         };
         let user = LibraryUser::nearest()?;
         let Some(lock) = user.fitting_lock()? else { return Ok(None) };
         let repositories = LazyRepositories::new(options, &user, Some(&lock));
         let synced = put_in_place(&lock, &repositories, &store, false)?;
-        let warnings = finish(&user, &lock, &store, &BTreeMap::new());
+        let mut warnings: Vec<String> = follow_lock(&lock, &store).into_iter().collect();
+        warnings.extend(finish(&user, &lock, &store, &BTreeMap::new()));
         Ok(Some(LibraryChange { synced: Some(synced), warnings, ..LibraryChange::default() }))
     };
     sync().map_err(invalid)
 }
 
-/// Returns the result of a sync with nothing to do; None if something is not in place.
-fn all_in_place() -> Option<LibraryChange> {
+/// Returns the result of a sync that can write nothing, because of `problem`, and has nothing to
+/// write; None if a package is not in place.
+fn all_in_place(problem: &str) -> Option<LibraryChange> {
     let checked = verify_libraries().ok()??;
     let synced = SyncedLibraries { in_place: checked.len(), fetched: 0 };
     checked.iter().all(|library| library.outcome.is_ok()).then(|| LibraryChange {
         synced: Some(synced),
-        warnings: vec!["everything is in place; the project cannot be written".into()],
+        warnings: vec![format!("all libraries are in place, and nothing was written: {problem}")],
         ..LibraryChange::default()
     })
 }
@@ -494,7 +485,7 @@ pub fn verify_libraries() -> Result<Option<Vec<CheckedLibrary>>, RunError> {
                     Ok(verified) => check_package(&lock, id, package, &verified.files).map(|()| {
                         format!(
                             "{} match {LOCK}, in {}",
-                            counted_files(verified.listing.paths().count()),
+                            counted(verified.listing.paths().count() as u64, "file"),
                             directory.display()
                         )
                     }),
@@ -516,13 +507,6 @@ pub fn verify_libraries() -> Result<Option<Vec<CheckedLibrary>>, RunError> {
 /// [`RunError`]: there is no lock that fits.
 pub fn locked_libraries() -> Result<Option<Lock>, RunError> {
     LibraryUser::nearest().and_then(|user| user.fitting_lock()).map_err(invalid)
-}
-
-fn counted_files(count: usize) -> String {
-    match count {
-        1 => "1 file".into(),
-        count => format!("{count} files"),
-    }
 }
 
 fn invalid(problem: String) -> RunError {
@@ -582,6 +566,7 @@ fn change(
         let after = LibraryUser { directory: user.directory.clone(), text: text.into(), manifest };
         let mut gone = user.path_dependencies();
         gone.retain(|alias, _| !lock.dependencies.contains_key(alias));
+        warnings.extend(follow_lock(&lock, store));
         warnings.extend(finish(&after, &lock, store, &gone));
     }
     warnings.extend(moved_tags(previous, &lock));
@@ -723,6 +708,15 @@ fn repository_packages(lock: &Lock) -> Vec<(PackageId, String)> {
         .collect()
 }
 
+/// Makes the copies in `vendor`, if there are any, those of the lock. Returns a warning if it fails.
+fn follow_lock(lock: &Lock, store: &HeldStore) -> Option<String> {
+    let vendored = match store.has_vendored() {
+        Ok(true) => store.vendor(&repository_packages(lock)).map(drop),
+        other => other.map(drop),
+    };
+    vendored.err().map(|error| format!("{VENDORED} is not up to date: {error}"))
+}
+
 /// Removes packages that are not used any more and writes the aliases for editors. Returns warnings.
 fn finish(
     user: &LibraryUser,
@@ -731,12 +725,6 @@ fn finish(
     gone: &BTreeMap<String, String>,
 ) -> Vec<String> {
     let packages = repository_packages(lock);
-    // The copies of packages that were committed follow the lock.
-    let vendored = match store.has_vendored() {
-        Ok(true) => store.vendor(&packages).map(drop),
-        other => other.map(drop),
-    };
-    let vendored = vendored.err().map(|error| format!("{VENDORED} is not up to date: {error}"));
     let keep: Vec<PathBuf> =
         packages.iter().map(|(id, hash)| package_directory(&user.directory, id, hash)).collect();
     let removed = store
@@ -744,5 +732,5 @@ fn finish(
         .err()
         .map(|error| format!("libraries that are not used any more are not removed: {error}"));
     let aliases = write_aliases(&user.directory, lock, gone).err();
-    vendored.into_iter().chain(removed).chain(aliases).collect()
+    removed.into_iter().chain(aliases).collect()
 }

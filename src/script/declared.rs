@@ -25,7 +25,7 @@ pub(super) struct Declared {
     pub seed: u64,
     /// The script's own parameters.
     pub params: Option<Parameters>,
-    /// Those of libraries, by the library's number.
+    /// The parameters of libraries, by the number of the library.
     pub library_params: BTreeMap<usize, LibraryParameters>,
     pub modules: Vec<Module>,
     pub workloads: Vec<DeclaredWorkload>,

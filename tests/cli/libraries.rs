@@ -363,7 +363,7 @@ fn a_lock_that_does_not_fit_is_named_with_the_command_that_makes_it_anew() {
     let problem = error(libraries.lib("sync").end());
     assert_eq!(
         problem,
-        "there is no smbench.lock for the libraries of smbench.toml; run smbench lib lock"
+        "smbench.toml names libraries, and there is no smbench.lock: run smbench lib lock"
     );
     libraries.write("smbench.lock", "<<<<<<< HEAD\n");
     let problem = error(libraries.lib("sync").end());

@@ -143,7 +143,7 @@ fn a_wrong_profile_or_target_is_one_error_that_names_its_line() {
         (
             "[targets.lab]\nurl = \"smb://ada:hunter2@nas/data\"",
             "--target lab",
-            "smbench.toml:2: target lab: ",
+            "smbench.toml:2: targets.lab.url: it has a password",
         ),
         (
             "[targets.lab]\nurl = \"smb://nas/data\"\npassword = \"hunter2\"",
@@ -232,7 +232,7 @@ fn a_reload_takes_new_parameters_of_a_profile_and_refuses_another_target() {
         format!("[profiles.n]\ntarget = \"lab\"\n[targets.lab]\nurl = \"{url}\""),
     );
     let refused = run.refused(2);
-    assert!(refused.starts_with("smbench.toml:4: target lab: "), "{refused}");
+    assert!(refused.starts_with("smbench.toml:4: targets.lab.url: it has a password"), "{refused}");
     run.edit("smbench.toml", "[profiles.n]\nparams = 3");
     let refused = run.refused(2);
     assert!(refused.contains("smbench.toml:2: profiles.n.params: it is not a table"), "{refused}");
